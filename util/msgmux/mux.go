@@ -1,0 +1,146 @@
+// Package msgmux dispatches messages by ID to typed handlers:
+//
+//	mux := msgmux.New[*Player]()
+//	msgmux.Handle(mux, w.upgrade) // func(ctx, *Player, *pb.UpgradeREQ) (*pb.UpgradeACK, error)
+//	reply, err := mux.Dispatch(ctx, player, id, body)
+//
+// Handlers are registered by hand, in one visible place, before the first
+// Dispatch. A handler that panics costs one request. mux.go is all of it but
+// the refusals (refuse.go).
+package msgmux
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// Message is a generated message with its ID on the wire.
+type Message interface {
+	proto.Message
+	MsgID() uint16
+}
+
+// messageOf is a pointer to T that is a message.
+type messageOf[T any] interface {
+	*T
+	Message
+}
+
+// Mux maps message IDs to handlers that are told who sent the message as an F.
+// It is filled before it is used and read-only afterwards, so that any number
+// of goroutines may dispatch at once.
+type Mux[F any] struct {
+	handlers map[uint16]handler[F]
+	wiring   []string // what was wrong while registering
+}
+
+type handler[F any] struct {
+	name string
+	call func(ctx context.Context, from F, body []byte) (Message, error)
+}
+
+// New makes an empty mux.
+func New[F any]() *Mux[F] { return &Mux[F]{handlers: map[uint16]handler[F]{}} }
+
+// Handle registers a handler that answers: its reply is what Dispatch returns;
+// nil answers nothing. An error made by [Refuse] becomes a reply that carries
+// code and reason if the reply's type can; any other error is Dispatch's.
+func Handle[F, Req, Ack any, PReq messageOf[Req], PAck messageOf[Ack]](m *Mux[F], h func(context.Context, F, *Req) (*Ack, error)) {
+	add[F, Req, PReq](m, func(ctx context.Context, from F, req *Req) (Message, error) {
+		ack, err := h(ctx, from, req)
+		if err != nil {
+			if ack := PAck(new(Ack)); setRefusal(ack, err) {
+				return ack, nil
+			}
+			return nil, err
+		}
+		if ack == nil {
+			return nil, nil
+		}
+		return PAck(ack), nil
+	})
+}
+
+// HandleOneWay registers a handler that answers nothing.
+func HandleOneWay[F, Req any, PReq messageOf[Req]](m *Mux[F], h func(context.Context, F, *Req) error) {
+	add[F, Req, PReq](m, func(ctx context.Context, from F, req *Req) (Message, error) {
+		return nil, h(ctx, from, req)
+	})
+}
+
+func add[F, Req any, PReq messageOf[Req]](m *Mux[F], h func(context.Context, F, *Req) (Message, error)) {
+	var zero PReq
+	id, name := zero.MsgID(), string(zero.ProtoReflect().Descriptor().Name())
+	if old, twice := m.handlers[id]; twice {
+		m.wiring = append(m.wiring, fmt.Sprintf("message %s has two handlers (ID %d, first for %s)", name, id, old.name))
+		return
+	}
+	m.handlers[id] = handler[F]{name, func(ctx context.Context, from F, body []byte) (Message, error) {
+		req := PReq(new(Req))
+		if err := proto.Unmarshal(body, req); err != nil {
+			return nil, fmt.Errorf("decode: %w", err)
+		}
+		return h(ctx, from, (*Req)(req))
+	}}
+}
+
+// Handles reports whether message id has a handler.
+func (m *Mux[F]) Handles(id uint16) bool {
+	_, ok := m.handlers[id]
+	return ok
+}
+
+// Check compares the handlers with the messages there must be, by ID and name:
+// the error names each message without a handler, each handler that nothing
+// asked for, and each message registered twice. Call it at start.
+func (m *Mux[F]) Check(must map[uint16]string) error {
+	wrong := slices.Clone(m.wiring)
+	for id, name := range must {
+		if !m.Handles(id) {
+			wrong = append(wrong, fmt.Sprintf("message %s (ID %d) has no handler: register one with msgmux.Handle", name, id))
+		}
+	}
+	for id, h := range m.handlers {
+		if _, ok := must[id]; !ok {
+			wrong = append(wrong, fmt.Sprintf("message %s (ID %d) has a handler here, but no route brings it: set its route option in the .proto file", h.name, id))
+		}
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	slices.Sort(wrong)
+	return fmt.Errorf("message handlers: %s", strings.Join(wrong, "; "))
+}
+
+// PanicError is what Dispatch returns for a handler that panicked.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+// Error tells the value without the stack, which is for the log alone.
+func (e *PanicError) Error() string { return fmt.Sprintf("handler panicked: %v", e.Value) }
+
+// Dispatch decodes body and runs the handler of message id. The error names
+// the message; it is a *PanicError if the handler panicked. body may be reused
+// once Dispatch has returned.
+func (m *Mux[F]) Dispatch(ctx context.Context, from F, id uint16, body []byte) (reply Message, err error) {
+	h, ok := m.handlers[id]
+	if !ok {
+		return nil, fmt.Errorf("message ID %d: no handler", id)
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			reply, err = nil, &PanicError{v, debug.Stack()}
+		}
+		if err != nil {
+			err = fmt.Errorf("message %s: %w", h.name, err)
+		}
+	}()
+	return h.call(ctx, from, body)
+}
