@@ -1,0 +1,40 @@
+// Package pb is everything that goes over a wire in this project, generated from the .proto files
+// one folder up. Open this file first, then message_gen.go, which has the message IDs and the list
+// of all messages. Only this file and the tests are written by hand; to change the rest, change a
+// .proto file and run proto/MakeProto.sh.
+package pb
+
+import "google.golang.org/protobuf/proto"
+
+// Message is a protobuf message that has an ID, so that it can stand in a frame.
+type Message interface {
+	proto.Message
+	MsgID() uint16
+}
+
+// MessageInfo tells about one message what its .proto file says, see options.proto.
+type MessageInfo struct {
+	ID       uint16
+	Name     string
+	Explicit bool // the ID was set with option (msg_id), it is not the hash of the name
+
+	Service    string  // who handles it; "" when it has no route
+	Rule       Rule    // which clients may send it
+	MaxSize    uint32  // largest body in bytes, 0 = what a client frame can hold
+	Rate       float64 // messages a second per client, 0 = unlimited
+	Burst      uint32  // how many at once, 0 = what Rate gives in a second
+	SvcIDField uint32  // number of the string field that names the wished instance, 0 = none
+
+	New func() Message // a new, empty one
+}
+
+// HandledBy returns the messages that the service called name must handle, by message name.
+func HandledBy(service string) []MessageInfo {
+	var infos []MessageInfo
+	for _, info := range Messages() {
+		if info.Service != "" && info.Service == service {
+			infos = append(infos, info)
+		}
+	}
+	return infos
+}
