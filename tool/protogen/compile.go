@@ -38,6 +38,7 @@ func compile(ctx context.Context, dir string, out io.Writer) (linker.Files, erro
 	compiler := protocompile.Compiler{
 		Resolver:       protocompile.WithStandardImports(&protocompile.SourceResolver{Accessor: open(dir)}),
 		SourceInfoMode: protocompile.SourceInfoStandard, // comments go into the generated code, positions into our errors
+		MaxParallelism: 1,                               // mistakes come in the order of files
 		Reporter: reporter.NewReporter(
 			func(err reporter.ErrorWithPos) error { mistakes = append(mistakes, err); return nil },
 			func(err reporter.ErrorWithPos) { fmt.Fprintln(out, "protogen: warning:", err) },

@@ -5,12 +5,16 @@ import (
 	"fmt"
 	"go/format"
 	"strconv"
+	"strings"
 	"text/template"
+
+	"github.com/davyxu/cellmesh_demo/svc/agent/route"
 )
 
 // emit makes message_gen.go: what protoc-gen-go does not know about messages.
 func emit(messages []message) ([]byte, error) {
 	t, err := template.New("message_gen.go").Funcs(template.FuncMap{
+		"rule":  func(a route.Access) string { return "Rule_" + strings.ToUpper(a.String()) },
 		"float": func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) },
 	}).Parse(messageGen)
 	if err != nil {
@@ -34,21 +38,21 @@ package pb
 // The ID of each message, as it stands in a frame.
 const (
 {{- range .}}
-	{{.Name}}ID uint16 = {{.ID}}
+	{{.Msg}}ID uint16 = {{.ID}}
 {{- end}}
 )
 
 {{range .}}
-// MsgID returns {{.Name}}ID.
-func (*{{.Name}}) MsgID() uint16 { return {{.Name}}ID }
+// MsgID returns {{.Msg}}ID.
+func (*{{.Msg}}) MsgID() uint16 { return {{.Msg}}ID }
 {{end}}
 
 // MessageName returns the name of the message with this ID, "" when there is none.
 func MessageName(id uint16) string {
 	switch id {
 {{- range .}}
-	case {{.Name}}ID:
-		return "{{.Name}}"
+	case {{.Msg}}ID:
+		return "{{.Msg}}"
 {{- end}}
 	}
 	return ""
@@ -59,15 +63,15 @@ func Messages() []MessageInfo {
 	return []MessageInfo{
 {{- range .}}
 		{
-			ID: {{.Name}}ID, Name: "{{.Name}}",{{if .Explicit}} Explicit: true,{{end}}
+			ID: {{.Msg}}ID, Name: "{{.Msg}}",{{if .Explicit}} Explicit: true,{{end}}
 			{{- if .Service}}
-			Service: "{{.Service}}", Rule: Rule_{{.Rule}},
+			Service: "{{.Service}}", Rule: {{rule .Access}},
 				{{- if .MaxSize}} MaxSize: {{.MaxSize}},{{end}}
 				{{- if .Rate}} Rate: {{float .Rate}},{{end}}
 				{{- if .Burst}} Burst: {{.Burst}},{{end}}
 				{{- if .SvcIDField}} SvcIDField: {{.SvcIDField}},{{end}}
 			{{- end}}
-			New: func() Message { return new({{.Name}}) },
+			New: func() Message { return new({{.Msg}}) },
 		},
 {{- end}}
 	}

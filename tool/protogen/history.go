@@ -27,7 +27,7 @@ func checkHistory(dir string, messages []message) ([]byte, error) {
 		return nil, err
 	default:
 		if err := json.Unmarshal(raw, &known); err != nil {
-			return nil, fmt.Errorf("%s%s: %w; it must be an object of message names and IDs, restore it from version control",
+			return nil, fmt.Errorf("%s%s%w; it must be an object of message names and IDs, restore it from version control",
 				importPrefix, historyFile, jsonPosition(raw, err))
 		}
 	}
@@ -36,14 +36,14 @@ func checkHistory(dir string, messages []message) ([]byte, error) {
 	var fresh []string
 	var mistakes []error
 	for _, m := range messages {
-		now[m.Name] = m.ID
-		id, ok := known[m.Name]
+		now[m.Msg] = m.ID
+		id, ok := known[m.Msg]
 		if !ok {
-			fresh = append(fresh, fmt.Sprintf("%s (ID %d)", m.Name, m.ID))
+			fresh = append(fresh, fmt.Sprintf("%s (ID %d)", m.Msg, m.ID))
 		} else if id != m.ID {
 			mistakes = append(mistakes, fmt.Errorf("%s: the ID of %s was %d and is now %d: clients still use %d. "+
 				"Set it back with option (msg_id), or, if no client is out there, delete the line %q from proto/%s",
-				m.at, m.Name, id, m.ID, id, m.Name, historyFile))
+				m.at, m.Msg, id, m.ID, id, m.Msg, historyFile))
 		}
 	}
 	for name, id := range known {
@@ -77,7 +77,7 @@ func jsonPosition(raw []byte, err error) error {
 	case errors.As(err, &kind):
 		offset = kind.Offset
 	default:
-		return err
+		return fmt.Errorf(": %w", err)
 	}
 	before := raw[:min(int(offset), len(raw))]
 	line := bytes.Count(before, []byte("\n")) + 1

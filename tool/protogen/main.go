@@ -36,6 +36,7 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	fs := flag.NewFlagSet("protogen", flag.ContinueOnError)
+	fs.SetOutput(out)
 	dir := fs.String("dir", "", "folder of the .proto files (default: proto in the project's root)")
 	check := fs.Bool("check", false, "write nothing; list the generated files that are stale and exit 1 if there are any")
 	if err := fs.Parse(args); err != nil {

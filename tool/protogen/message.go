@@ -15,30 +15,18 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/davyxu/cellmesh_demo/proto/msgid"
+	"github.com/davyxu/cellmesh_demo/svc/agent/route"
 )
-
-// maxBody is the largest body a client frame can hold, in bytes: its u16 size counts the ID too.
-const maxBody = math.MaxUint16 - 2
 
 // message is one top-level message of the .proto files.
 type message struct {
-	Name     string
-	ID       uint16
-	Explicit bool
-	at       string // file:line:col
-
-	Service    string
-	Rule       string // name of the Go constant's enum value
-	MaxSize    uint32
-	Rate       float64
-	Burst      uint32
-	SvcIDField uint32
+	route.Rule        // only Msg, ID and Explicit are set when the message has no route
+	at         string // file:line:col
 }
 
 var (
-	goodName    = regexp.MustCompile(`^[A-Z][A-Za-z0-9]*$`) // anything else gets another name in Go
-	goodService = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
-	takenNames  = []string{"Message", "MessageInfo", "MessageName", "Messages", "HandledBy"} // by pb itself
+	goodName   = regexp.MustCompile(`^[A-Z][A-Za-z0-9]*$`)                                  // anything else gets another name in Go
+	takenNames = []string{"Message", "MessageInfo", "MessageName", "Messages", "HandledBy"} // by pb itself
 )
 
 // collect returns all messages that have an ID, by name: the top-level ones of every file but
@@ -53,12 +41,12 @@ func collect(files linker.Files) ([]message, error) {
 		for i := range f.Messages().Len() {
 			m, err := describe(f.Messages().Get(i), files)
 			if err != nil {
-				mistakes = append(mistakes, fmt.Errorf("%s: message %s: %w", m.at, m.Name, err))
+				mistakes = append(mistakes, fmt.Errorf("%s: message %s: %w", m.at, m.Msg, err))
 			}
 			messages = append(messages, m)
 		}
 	}
-	slices.SortFunc(messages, func(a, b message) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(messages, func(a, b message) int { return strings.Compare(a.Msg, b.Msg) })
 	if len(mistakes) == 0 {
 		mistakes = collisions(messages)
 	}
@@ -67,16 +55,14 @@ func collect(files linker.Files) ([]message, error) {
 
 func describe(d protoreflect.MessageDescriptor, files linker.Files) (message, error) {
 	loc := d.ParentFile().SourceLocations().ByDescriptor(d)
-	m := message{
-		Name: string(d.Name()),
-		Rule: "BLOCKED",
-		at:   fmt.Sprintf("%s:%d:%d", d.ParentFile().Path(), loc.StartLine+1, loc.StartColumn+1),
-	}
-	m.ID = msgid.Of(m.Name)
-	if !goodName.MatchString(m.Name) {
+	var m message
+	m.Msg = string(d.Name())
+	m.ID = msgid.Of(m.Msg)
+	m.at = fmt.Sprintf("%s:%d:%d", d.ParentFile().Path(), loc.StartLine+1, loc.StartColumn+1)
+	if !goodName.MatchString(m.Msg) {
 		return m, errors.New("begin the name with a capital and use only letters and digits, so that it is the same in Go")
 	}
-	if slices.Contains(takenNames, m.Name) {
+	if slices.Contains(takenNames, m.Msg) {
 		return m, errors.New("package pb needs this name for itself, take another")
 	}
 	options, err := readOptions(d, files)
@@ -92,8 +78,8 @@ func describe(d protoreflect.MessageDescriptor, files linker.Files) (message, er
 	if why := msgid.Reserved(m.ID); why != "" {
 		return m, fmt.Errorf("its ID would be %d, which no message may have: %s; rename it or set another with option (msg_id)", m.ID, why)
 	}
-	if route, ok := options["proto.route"]; ok {
-		if err := m.readRoute(route.Message(), d); err != nil {
+	if option, ok := options["proto.route"]; ok {
+		if err := m.readRoute(option.Message(), d); err != nil {
 			return m, fmt.Errorf("option (route): %w", err)
 		}
 	}
@@ -119,33 +105,22 @@ func readOptions(d protoreflect.MessageDescriptor, files linker.Files) (map[stri
 	return values, nil
 }
 
-func (m *message) readRoute(route protoreflect.Message, d protoreflect.MessageDescriptor) error {
+func (m *message) readRoute(options protoreflect.Message, d protoreflect.MessageDescriptor) error {
 	get := func(name protoreflect.Name) protoreflect.Value {
-		return route.Get(route.Descriptor().Fields().ByName(name))
+		return options.Get(options.Descriptor().Fields().ByName(name))
 	}
-	rules := route.Descriptor().Fields().ByName("rule").Enum().Values()
-	rule := rules.ByNumber(get("rule").Enum())
+	number := get("rule").Enum()
+	rule := options.Descriptor().Fields().ByName("rule").Enum().Values().ByNumber(number)
 	if rule == nil {
-		return fmt.Errorf("rule %d is unknown", get("rule").Enum())
+		return fmt.Errorf("unknown rule %d", number)
 	}
-	m.Rule = string(rule.Name())
+	if err := m.Access.UnmarshalText([]byte(strings.ToLower(string(rule.Name())))); err != nil {
+		return err
+	}
 	m.Service = get("service").String()
 	m.MaxSize = uint32(get("max_size").Uint())
 	m.Rate = get("rate").Float()
 	m.Burst = uint32(get("burst").Uint())
-
-	switch {
-	case m.Service == "":
-		return errors.New(`service is missing: name the service that handles the message, for example service: "game"`)
-	case !goodService.MatchString(m.Service):
-		return fmt.Errorf("service %q: use lower case letters, digits, - and _", m.Service)
-	case m.MaxSize > maxBody:
-		return fmt.Errorf("max_size %d: a client frame holds at most %d bytes", m.MaxSize, maxBody)
-	case math.IsNaN(m.Rate) || math.IsInf(m.Rate, 0) || m.Rate < 0:
-		return fmt.Errorf("rate %v: must be 0 (unlimited) or messages per second", m.Rate)
-	case m.Burst > 0 && m.Rate == 0:
-		return fmt.Errorf("burst %d without a rate has no meaning: set rate, or leave burst out", m.Burst)
-	}
 	if name := get("svcid_field").String(); name != "" {
 		f := d.Fields().ByName(protoreflect.Name(name))
 		if f == nil || f.Kind() != protoreflect.StringKind || f.IsList() {
@@ -153,7 +128,7 @@ func (m *message) readRoute(route protoreflect.Message, d protoreflect.MessageDe
 		}
 		m.SvcIDField = uint32(f.Number())
 	}
-	return nil
+	return m.Check()
 }
 
 // collisions returns one error for each two messages with the same ID.
@@ -164,7 +139,7 @@ func collisions(messages []message) []error {
 		if first, taken := owner[m.ID]; taken {
 			mistakes = append(mistakes, fmt.Errorf("%s: messages %s and %s (%s) have the same ID %d: "+
 				"rename the newer one, which clients do not know yet, or give it a free ID with option (msg_id) = N",
-				m.at, m.Name, first.Name, path.Base(first.at), m.ID))
+				m.at, m.Msg, first.Msg, path.Base(first.at), m.ID))
 			continue
 		}
 		owner[m.ID] = m
