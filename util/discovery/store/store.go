@@ -1,0 +1,279 @@
+package store
+
+import (
+	"fmt"
+	"iter"
+)
+
+// MaxRevision is far above what a store can reach by itself: a peer that claims more is not believed.
+const MaxRevision = 1 << 62
+
+// Store holds the newest state and the rules by which it changes. It does no locking: one goroutine (or lock) owns
+// it. What it hands out (snapshots, events) may go anywhere.
+//
+// Every method that changes something returns the Event to be published. An event without changes means that nothing
+// changed and no revision was used.
+type Store struct {
+	snap *Snapshot
+}
+
+// New returns a store whose state is snap; the next change gets the revision after it. nil is an empty store at
+// revision 1: revision 0 means "nothing heard yet" everywhere.
+func New(snap *Snapshot) *Store {
+	if snap == nil {
+		snap = NewSnapshot(1, nil, nil)
+	}
+	return &Store{snap: snap}
+}
+
+// Snapshot returns the state as it is now.
+func (s *Store) Snapshot() *Snapshot { return s.snap }
+
+// Restore goes back to a snapshot of this store, as if what came after had never happened. It is for changes that
+// could not be made durable and that nobody has seen.
+func (s *Store) Restore(snap *Snapshot) { s.snap = snap }
+
+// Advance makes the revision at least revision.
+func (s *Store) Advance(revision uint64) {
+	if revision > s.snap.rev {
+		s.snap = s.snap.Next(Event{Revision: revision})
+	}
+}
+
+func (s *Store) commit(changes ...Change) Event {
+	ev := Event{Revision: s.snap.rev, Changes: changes}
+	if len(changes) > 0 {
+		ev.Revision++
+		s.snap = s.snap.Next(ev)
+	}
+	return ev
+}
+
+// Apply does a batch of operations on values: all of it or, when a condition does not hold (ErrConflict), the batch
+// is invalid (ErrInvalid, ErrTooLarge) or the store is full (ErrFull), nothing. Within a batch a later operation on
+// the same key wins. Setting a value to what it is, or deleting what is not there, is no change.
+func (s *Store) Apply(ops []Op) (Event, error) {
+	if err := CheckOps(ops); err != nil {
+		return Event{}, err
+	}
+	for _, o := range ops {
+		if err := s.holds(o); err != nil {
+			return Event{}, err
+		}
+	}
+	changes := s.changes(ops)
+	before := s.snap
+	ev := s.commit(changes...)
+	if s.snap.bytes > before.bytes && s.snap.bytes > MaxData || s.snap.values.Len() > max(MaxKeys, before.values.Len()) {
+		s.Restore(before)
+		return Event{}, fmt.Errorf("%w: the store has %d keys and %d bytes, at most %d and %d are allowed: delete what is not needed",
+			ErrFull, before.values.Len(), before.bytes, MaxKeys, MaxData)
+	}
+	return ev, nil
+}
+
+// changes turns operations into what they change, at most one change a key, in the order of first mention.
+func (s *Store) changes(ops []Op) []Change {
+	var changes []Change
+	at := make(map[string]int, len(ops))
+	put := func(c Change) {
+		if i, ok := at[c.Key]; ok {
+			changes[i] = c
+			return
+		}
+		at[c.Key] = len(changes)
+		changes = append(changes, c)
+	}
+	for _, o := range ops {
+		switch o.Kind {
+		case KindSet:
+			put(Change{Key: o.Key, Value: o.Value})
+		case KindDelete:
+			put(Change{Key: o.Key, Deleted: true})
+		case KindClear:
+			for i, c := range changes {
+				if len(c.Key) >= len(o.Key) && c.Key[:len(o.Key)] == o.Key {
+					changes[i] = Change{Key: c.Key, Deleted: true}
+				}
+			}
+			for key := range s.snap.Values(o.Key) {
+				put(Change{Key: key, Deleted: true})
+			}
+		}
+	}
+	// What ends as it began is no change.
+	kept := changes[:0]
+	for _, c := range changes {
+		old, had := s.snap.Value(c.Key)
+		if c.Deleted && had || !c.Deleted && (!had || old != c.Value) {
+			kept = append(kept, c)
+		}
+	}
+	return kept
+}
+
+func (s *Store) holds(o Op) error {
+	old, had := s.snap.Value(o.Key)
+	switch {
+	case o.If == IfAbsent && had:
+		return fmt.Errorf("%w: key %q is already set; read it and decide again", ErrConflict, o.Key)
+	case o.If == IfValue && !had:
+		return fmt.Errorf("%w: key %q is not set; read it and decide again", ErrConflict, o.Key)
+	case o.If == IfValue && old != o.Was:
+		return fmt.Errorf("%w: key %q has another value by now; read it and decide again", ErrConflict, o.Key)
+	}
+	return nil
+}
+
+// FreeIndex returns the lowest index that no service of this name and group has.
+func (s *Store) FreeIndex(name, group string) int {
+	free := 0
+	for e := range s.instances(name, group) {
+		if e.index > free {
+			break
+		}
+		free = e.index + 1
+	}
+	return free
+}
+
+// instances yields the registrations of one name and group, by index.
+func (s *Store) instances(name, group string) iter.Seq[entry] {
+	return func(yield func(entry) bool) {
+		if s.snap.services == nil {
+			return
+		}
+		s.snap.services.Ascend(entry{name: name, group: group}, func(e entry) bool {
+			return e.name == name && e.group == group && yield(e)
+		})
+	}
+}
+
+// Owner returns who holds the registration of this ID.
+func (s *Store) Owner(id string) (owner string, ok bool) {
+	name, index, group, err := ParseID(id)
+	if err != nil {
+		return "", false
+	}
+	e, ok := s.snap.lookup(name, group, index)
+	return e.owner, ok
+}
+
+// Register enters svc for owner, a text that no other registration uses, and returns it with ID, Index and Epoch
+// filled in. A negative Index asks for the lowest free one.
+//
+// Epoch 0 is a new registration: whoever held the ID before has lost it, and the epoch is higher than any given
+// before. Any other epoch is an owner that comes back with what it was given: it succeeds if the ID is free or
+// still its own, and fails with ErrReplaced otherwise.
+func (s *Store) Register(owner string, svc Service) (Service, Event, error) {
+	if err := svc.Check(); err != nil {
+		return Service{}, Event{}, err
+	}
+	if owner == "" {
+		return Service{}, Event{}, fmt.Errorf("%w: a registration of %s needs an owner", ErrInvalid, svc.Name)
+	}
+	if svc.Epoch > MaxRevision {
+		return Service{}, Event{}, fmt.Errorf("%w: epoch %d of %s: no registry has given that", ErrInvalid, svc.Epoch, svc.Name)
+	}
+	if svc.Index < 0 {
+		if svc.Epoch != 0 {
+			return Service{}, Event{}, fmt.Errorf("%w: %s comes back with epoch %d but no index", ErrInvalid, svc.Name, svc.Epoch)
+		}
+		svc.Index = s.indexFor(owner, svc.Name, svc.Group)
+		if svc.Index >= MaxIndex {
+			return Service{}, Event{}, fmt.Errorf("%w: %s@%s has %d services already", ErrFull, svc.Name, svc.Group, MaxIndex)
+		}
+	}
+	svc = svc.Clone()
+	svc.ID = FormatID(svc.Name, svc.Index, svc.Group)
+	old, had := s.snap.lookup(svc.Name, svc.Group, svc.Index)
+	switch {
+	case had && old.owner == owner: // asked twice, or back within the lease
+		svc.Epoch = old.svc.Epoch
+	case svc.Epoch == 0:
+		s.Advance(max(s.snap.rev, oldEpoch(old))) // so that the next revision is an epoch above any given
+		svc.Epoch = s.snap.rev + 1
+	case had:
+		return Service{}, Event{}, fmt.Errorf("%w: service ID %s (epoch %d) belongs to another process now (epoch %d)",
+			ErrReplaced, svc.ID, svc.Epoch, old.svc.Epoch)
+	default:
+		s.Advance(max(s.snap.rev, svc.Epoch))
+	}
+	if had && old.owner == owner && old.svc.Equal(svc) {
+		return svc, s.commit(), nil
+	}
+	shared := svc
+	return svc.Clone(), s.commit(Change{Service: &shared, owner: owner}), nil
+}
+
+// indexFor returns the index that owner has already (it asks again because the answer got lost), or the lowest free one.
+func (s *Store) indexFor(owner, name, group string) int {
+	for e := range s.instances(name, group) {
+		if e.owner == owner {
+			return e.index
+		}
+	}
+	return s.FreeIndex(name, group)
+}
+
+func oldEpoch(e entry) uint64 {
+	if e.svc == nil {
+		return 0
+	}
+	return e.svc.Epoch
+}
+
+// Update replaces Addr, State and Meta of owner's registration of svc.ID. It fails with ErrReplaced when another
+// owner has the ID and with ErrNotFound when nobody has.
+func (s *Store) Update(owner string, svc Service) (Event, error) {
+	old, err := s.owned(owner, svc.ID)
+	if err != nil {
+		return Event{}, err
+	}
+	next := svc.Clone()
+	next.Name, next.Group, next.Index, next.Epoch = old.svc.Name, old.svc.Group, old.svc.Index, old.svc.Epoch
+	if err := next.Check(); err != nil {
+		return Event{}, err
+	}
+	if next.Equal(*old.svc) {
+		return s.commit(), nil
+	}
+	return s.commit(Change{Service: &next, owner: owner}), nil
+}
+
+// Leave removes owner's registration of id; nobody else's. It fails like Update.
+func (s *Store) Leave(owner, id string) (Event, error) {
+	old, err := s.owned(owner, id)
+	if err != nil {
+		return Event{}, err
+	}
+	return s.commit(Change{Service: old.svc, Deleted: true}), nil
+}
+
+// Remove removes the registrations of these IDs in one event, whoever owns them. IDs that are not there are skipped.
+func (s *Store) Remove(ids ...string) Event {
+	var changes []Change
+	seen := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		if svc, ok := s.snap.Service(id); ok && !seen[id] {
+			seen[id] = true
+			changes = append(changes, Change{Service: svc, Deleted: true})
+		}
+	}
+	return s.commit(changes...)
+}
+
+func (s *Store) owned(owner, id string) (entry, error) {
+	name, index, group, err := ParseID(id)
+	if err != nil {
+		return entry{}, err
+	}
+	old, ok := s.snap.lookup(name, group, index)
+	switch {
+	case !ok:
+		return entry{}, fmt.Errorf("%w: no registration of service ID %s", ErrNotFound, id)
+	case old.owner != owner:
+		return entry{}, fmt.Errorf("%w: service ID %s belongs to another process now (epoch %d)", ErrReplaced, id, old.svc.Epoch)
+	}
+	return old, nil
+}
