@@ -1,0 +1,5 @@
+//go:build !race
+
+package cellnet
+
+const poison = false

@@ -1,0 +1,181 @@
+package cellnet
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+)
+
+// Close ends the session with reason (nil: ErrClosed): nothing more is handed
+// to the handler, nothing more can be appended, what was appended is still
+// written, and the connection is closed when the peer has closed its end or
+// Config.Linger is over. It returns at once. Of several reasons the first wins.
+func (s *Session) Close(reason error) {
+	if reason == nil {
+		reason = ErrClosed
+	}
+	s.mu.Lock()
+	if s.reason != nil {
+		s.mu.Unlock()
+		return
+	}
+	s.end(reason)
+	if s.ws {
+		s.appendClose(reason)
+	}
+	s.cutoff = time.Now().Add(s.cfg.linger())
+	s.conn.SetDeadline(s.cutoff)
+	if s.writing {
+		s.mu.Unlock() // whoever writes sees to the rest
+		return
+	}
+	s.writing = true
+	s.write()
+}
+
+// Abort ends the session now: what is pending is lost, and a TCP peer hears of
+// it by a reset. A reason given before stands.
+func (s *Session) Abort(reason error) {
+	if reason == nil {
+		reason = ErrClosed
+	}
+	s.mu.Lock()
+	if s.reason == nil {
+		s.end(reason)
+	}
+	s.mu.Unlock()
+	s.reset()
+}
+
+// end sets the reason. The lock is held.
+func (s *Session) end(reason error) {
+	s.reason = reason
+	s.stopped.Store(true)
+}
+
+// cut aborts a session whose peer does not read, and counts it.
+func (s *Session) cut(reason error) {
+	s.mu.Lock()
+	first := s.reason == nil
+	if first {
+		s.end(reason)
+	}
+	s.mu.Unlock()
+	if c := s.cfg.Counters; c != nil && first {
+		c.SlowCut.Add(1)
+	}
+	s.reset()
+}
+
+// reset closes the connection without care for what is under way.
+func (s *Session) reset() {
+	conn := s.conn
+	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = t.NetConn() // TLS would try to say goodbye
+	}
+	if t, ok := conn.(*net.TCPConn); ok {
+		t.SetLinger(0)
+	}
+	conn.Close()
+}
+
+// appendClose appends our last words on a WebSocket. The lock is held.
+func (s *Session) appendClose(reason error) {
+	var code [2]byte
+	binary.BigEndian.PutUint16(code[:], wsCloseCode(reason))
+	before := len(s.out)
+	s.out = appendWS(s.grow(2+wsMaxHead), s.masks, wsClose, code[:], nil)
+	s.pending += len(s.out) - before
+}
+
+// release gives writing back: nothing is left to write. The lock is held, and
+// let go of.
+func (s *Session) release() {
+	if s.reason != nil {
+		reading := s.reading
+		s.mu.Unlock()
+		s.shut(reading)
+		s.mu.Lock()
+	} else if s.armed {
+		s.armed = false
+		s.conn.SetWriteDeadline(time.Time{})
+	}
+	s.writing = false
+	if s.drained != nil {
+		close(s.drained)
+		s.drained = nil
+	}
+	s.mu.Unlock()
+}
+
+// shut closes our half of the connection, so that the peer sees the end behind
+// all that was written; or all of it, when nobody reads the other half.
+func (s *Session) shut(reading bool) {
+	if half, ok := s.conn.(interface{ CloseWrite() error }); ok && reading && half.CloseWrite() == nil {
+		return
+	}
+	s.conn.Close()
+}
+
+// writeFailed gives writing back after an error: what is pending is lost.
+func (s *Session) writeFailed(err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		s.cut(ErrWriteTimeout)
+	} else {
+		s.Abort(err)
+	}
+	if s.flight != nil {
+		putBuffer(s.flight)
+		s.flight = nil
+	}
+	s.mu.Lock()
+	if s.out != nil {
+		putBuffer(s.out)
+	}
+	s.out, s.outFrames, s.pending = nil, 0, 0
+	s.release()
+}
+
+// finish ends a session that can be read no further, waits for its writer and
+// tells the handler. It returns the reason.
+func (s *Session) finish() error {
+	s.mu.Lock()
+	s.reading = false
+	s.mu.Unlock()
+	if reason := s.readReason(); reason == io.EOF {
+		s.Close(reason)
+	} else if !s.stopped.Load() {
+		s.Abort(reason)
+	}
+	reason := s.awaitWriter()
+	s.conn.Close()
+	if s.in != nil {
+		putBuffer(s.in)
+		s.in = nil
+	}
+	if c := s.cfg.Counters; c != nil {
+		c.Open.Add(-1)
+	}
+	s.handler.Closed(reason)
+	return reason
+}
+
+// awaitWriter waits until nobody writes to the ending session; the cutoff sees
+// to that. It returns the reason of the end.
+func (s *Session) awaitWriter() error {
+	s.mu.Lock()
+	for s.writing {
+		if s.drained == nil {
+			s.drained = make(chan struct{})
+		}
+		drained := s.drained
+		s.mu.Unlock()
+		<-drained
+		s.mu.Lock()
+	}
+	defer s.mu.Unlock()
+	return s.reason
+}

@@ -1,0 +1,127 @@
+package cellnet
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"sync/atomic"
+	"time"
+)
+
+// Framing is how frames are delimited on a byte stream.
+type Framing uint8
+
+const (
+	// ClientFraming is a u16 LE size of the rest, then a message ID (u16 LE)
+	// and a body; or one WebSocket binary message of ID and body. A frame is
+	// 2 to 65535 bytes.
+	ClientFraming Framing = iota
+	// LinkFraming is a u32 LE size of the rest, then opaque bytes, maybe none.
+	LinkFraming
+)
+
+// maxClientFrame is what a u16 can say.
+const maxClientFrame = 1<<16 - 1
+
+// Config says how sessions behave. Many sessions share one; it must not be
+// changed once one of them exists. The zero Config is ready for clients.
+type Config struct {
+	Framing Framing
+
+	// MaxFrame is the largest inbound frame in bytes, without its prefix.
+	// 0 means 65535 for clients (which is also the most), 8 MiB for links.
+	// On links it bounds outbound frames too: both ends are expected to agree.
+	MaxFrame int
+
+	// MaxPending is how many bytes may wait to be written.
+	// 0 means 1 MiB for clients, 64 MiB for links.
+	MaxPending int
+
+	// Refuse says what a full session does. False: it is cut with
+	// ErrSlowConsumer. True: Append returns ErrFull and the session lives.
+	Refuse bool
+
+	// Gather makes Flush yield once to other ready goroutines before it
+	// writes, so that their frames leave in the same write. Good for links
+	// that many goroutines append to, pointless for clients.
+	Gather bool
+
+	// WriteTimeout closes a session whose blocked write makes no progress for
+	// so long, with ErrWriteTimeout. 0 means 10 s.
+	WriteTimeout time.Duration
+
+	// Linger is how long Close waits for pending bytes to be written and for
+	// the peer to close its end. 0 means 2 s.
+	Linger time.Duration
+
+	// Counters is added to by all sessions of the Config; nil counts nothing.
+	Counters *Counters
+
+	// TLS is what Dial uses for tls:// and wss://; nil means the defaults.
+	TLS *tls.Config
+
+	// DialContext is what Dial connects with; nil means a plain net.Dialer.
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// Counters tell what sessions and acceptors did. All only grow, but for Open.
+type Counters struct {
+	Open      atomic.Int64 // sessions being read right now
+	FramesIn  atomic.Int64
+	BytesIn   atomic.Int64
+	Reads     atomic.Int64 // reads that brought bytes
+	FramesOut atomic.Int64 // frames handed to the system, not merely appended
+	BytesOut  atomic.Int64
+	Writes    atomic.Int64 // writes that took bytes
+	Blocked   atomic.Int64 // times a socket was full and a writer goroutine took over
+	SlowCut   atomic.Int64 // sessions cut with ErrSlowConsumer or ErrWriteTimeout
+	Refused   atomic.Int64 // frames refused with ErrFull
+
+	Accepted      atomic.Int64 // connections accepted, also those refused afterwards
+	OverLimit     atomic.Int64 // refused: Acceptor.MaxConns reached
+	OverAddrLimit atomic.Int64 // refused: Acceptor.MaxPerAddr reached
+	BadHandshake  atomic.Int64 // closed before a session opened: silence, bad upgrade, TLS
+	OpenRefused   atomic.Int64 // refused by Acceptor.Open
+}
+
+func (c *Config) maxFrame() int {
+	switch {
+	case c.Framing == ClientFraming && (c.MaxFrame <= 0 || c.MaxFrame > maxClientFrame):
+		return maxClientFrame
+	case c.MaxFrame <= 0:
+		return 8 << 20
+	}
+	return c.MaxFrame
+}
+
+// maxOut is the largest frame Append takes.
+func (c *Config) maxOut() int {
+	if c.Framing == ClientFraming {
+		return maxClientFrame
+	}
+	return c.maxFrame()
+}
+
+func (c *Config) maxPending() int {
+	switch {
+	case c.MaxPending > 0:
+		return c.MaxPending
+	case c.Framing == ClientFraming:
+		return 1 << 20
+	}
+	return 64 << 20
+}
+
+func (c *Config) writeTimeout() time.Duration {
+	if c.WriteTimeout > 0 {
+		return c.WriteTimeout
+	}
+	return 10 * time.Second
+}
+
+func (c *Config) linger() time.Duration {
+	if c.Linger > 0 {
+		return c.Linger
+	}
+	return 2 * time.Second
+}

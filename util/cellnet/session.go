@@ -1,0 +1,143 @@
+package cellnet
+
+import (
+	"context"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Handler receives what one session reads. All calls come one after the other
+// from the session's own goroutine.
+type Handler interface {
+	// Frame is handed one frame, valid until it returns. An error closes the
+	// session with it as reason. It may block: that is backpressure on this
+	// peer alone.
+	Frame(b []byte) error
+	// Batch tells that all that had arrived was handed over. It is called
+	// before the session waits for more, and after the last Frame: the place
+	// to flush sessions that Frame appended to.
+	Batch()
+	// Closed is called exactly once, last, with the reason of the end. The
+	// connection is closed by then.
+	Closed(reason error)
+}
+
+// Session is one connection that carries frames. Its methods may be called by
+// any goroutine at any time, but for Run, which is called once.
+type Session struct {
+	// Set once, before anyone else knows the session.
+	conn  net.Conn
+	cfg   *Config
+	sock  socket // the way around conn to its descriptor, where there is one
+	ws    bool   // WebSocket frames
+	masks bool   // we are the WebSocket client
+
+	// Owned by the goroutine that reads (Run).
+	handler Handler
+	in      []byte // read and not handed over yet; nil while there is nothing
+	need    int    // bytes the frame at the beginning of in has, as far as known
+	parts   []byte // a fragmented WebSocket message so far; nil: none begun
+	readErr error  // why the connection can be read no further
+	dropped int    // bytes read and dropped since the session began to close
+	pong    bool   // pongs were appended that nobody else flushes
+
+	// Owned by whoever set writing.
+	flight []byte // being written, from the beginning of its buffer
+	sent   int    // bytes of flight the socket has taken
+	frames int    // frames in flight
+	took   int    // what the last write took
+	wrote  error  // what the last write said
+
+	stopped atomic.Bool // reason is set; saves the reader the lock
+
+	mu        sync.Mutex
+	out       []byte        // whole frames waiting for a write; nil when none
+	outFrames int           // frames in out
+	pending   int           // bytes appended that the socket has not taken yet
+	batch     int           // size of the last batch written: how big out begins
+	writing   bool          // somebody writes, and will see to all that is appended meanwhile
+	armed     bool          // a write deadline is set
+	reading   bool          // Run reads
+	drained   chan struct{} // closed when writing ends, for the one who waits; nil: nobody
+	reason    error         // why the session ends; nil while it lives
+	cutoff    time.Time     // when a closing session has lingered long enough
+	deadline  time.Time     // of SetReadDeadline
+}
+
+// NewSession makes a session of an established connection, which it owns from
+// then on. Nothing is read before Run.
+func NewSession(conn net.Conn, cfg *Config) *Session {
+	if cfg == nil {
+		cfg = &Config{}
+	}
+	s := &Session{conn: conn, cfg: cfg}
+	s.sock.open(s)
+	return s
+}
+
+// Run reads and hands frames to h until the session is closed, the peer is
+// gone, or ctx is done. It returns the reason, which is io.EOF when the peer
+// just left. The connection is closed then and no goroutine of the session is
+// left.
+func (s *Session) Run(ctx context.Context, h Handler) error {
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(closed)
+		s.Close(context.Cause(ctx))
+	})
+	s.begin(h)
+	s.read()
+	reason := s.finish()
+	if !stop() {
+		<-closed
+	}
+	return reason
+}
+
+// begin makes the calling goroutine the session's reader.
+func (s *Session) begin(h Handler) {
+	s.handler = h
+	s.mu.Lock()
+	s.reading = true
+	s.mu.Unlock()
+	if c := s.cfg.Counters; c != nil {
+		c.Open.Add(1)
+	}
+}
+
+// RemoteAddr is the peer's address.
+func (s *Session) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }
+
+// LocalAddr is our end's address.
+func (s *Session) LocalAddr() net.Addr { return s.conn.LocalAddr() }
+
+// IsWebSocket reports whether frames travel as WebSocket messages.
+func (s *Session) IsWebSocket() bool { return s.ws }
+
+// Reason is why the session ends; nil while it lives.
+func (s *Session) Reason() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reason
+}
+
+// Pending is how many bytes were appended that the system has not taken yet.
+func (s *Session) Pending() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pending
+}
+
+// SetReadDeadline closes the session with ErrReadTimeout if it still waits for
+// bytes at t. The zero time means never.
+func (s *Session) SetReadDeadline(t time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reason != nil {
+		return ErrClosed // closing has a deadline of its own
+	}
+	s.deadline = t
+	return s.conn.SetReadDeadline(t)
+}

@@ -1,0 +1,13 @@
+//go:build !unix
+
+package cellnet
+
+// socket is never usable here: sessions read and write through net.Conn, with
+// a writer goroutine for every flush.
+type socket struct{}
+
+func (k *socket) open(*Session)            {}
+func (k *socket) usable() bool             { return false }
+func (k *socket) read(*Session)            {}
+func (k *socket) tryWrite(*Session) error  { return nil }
+func (k *socket) waitWrite(*Session) error { return nil }

@@ -1,0 +1,105 @@
+//go:build unix
+
+package cellnet
+
+import (
+	"io"
+	"net"
+	"os"
+	"syscall"
+)
+
+// socket reads and writes a TCP connection's descriptor itself: a buffer is
+// taken only when there are bytes for it, and a write never waits. The zero
+// socket is not usable: the connection has no descriptor to get at.
+type socket struct {
+	raw syscall.RawConn
+	// Made once, because each costs an allocation.
+	onReadable, onWritable func(fd uintptr) bool
+}
+
+func (k *socket) open(s *Session) {
+	tcp, ok := s.conn.(*net.TCPConn)
+	if !ok {
+		return
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return
+	}
+	k.raw, k.onReadable, k.onWritable = raw, s.readable, s.writable
+}
+
+func (k *socket) usable() bool { return k.raw != nil }
+
+// read hands what arrives to s.received until that has enough.
+func (k *socket) read(s *Session) {
+	if err := k.raw.Read(k.onReadable); err != nil {
+		s.received(0, err)
+	}
+}
+
+// readable is called when there may be bytes; false means wait for more. The
+// handler runs inside, so that a batch costs no more than its reads.
+func (s *Session) readable(fd uintptr) bool {
+	for {
+		n, err := syscall.Read(int(fd), s.room())
+		switch {
+		case err == syscall.EINTR:
+		case err == syscall.EAGAIN:
+			s.park()
+			return false
+		case err != nil:
+			s.received(0, s.opError("read", err))
+			return true
+		case n == 0:
+			s.received(0, io.EOF)
+			return true
+		case !s.received(n, nil):
+			return true
+		}
+	}
+}
+
+// tryWrite writes once without waiting and leaves in s.took what was taken.
+func (k *socket) tryWrite(s *Session) error {
+	s.took = 0
+	if err := k.raw.Write(k.onWritable); err != nil {
+		return err
+	}
+	return s.wrote
+}
+
+// waitWrite waits until something was taken, or the write deadline.
+func (k *socket) waitWrite(s *Session) error {
+	s.took = 0
+	err := k.raw.Write(func(fd uintptr) bool {
+		s.writable(fd)
+		return s.took > 0 || s.wrote != nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.wrote
+}
+
+func (s *Session) writable(fd uintptr) bool {
+	s.wrote = nil
+	for {
+		n, err := syscall.Write(int(fd), s.flight[s.sent:])
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err == syscall.EAGAIN:
+		case err != nil:
+			s.wrote = s.opError("write", err)
+		default:
+			s.took = n
+		}
+		return true
+	}
+}
+
+func (s *Session) opError(op string, err error) error {
+	return &net.OpError{Op: op, Net: "tcp", Source: s.conn.LocalAddr(), Addr: s.conn.RemoteAddr(), Err: os.NewSyscallError(op, err)}
+}

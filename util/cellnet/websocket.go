@@ -1,0 +1,231 @@
+package cellnet
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"unicode/utf8"
+)
+
+// This file reads and writes RFC 6455 frames in the session's own buffers, so
+// that WebSocket and TCP share batching and neither copies nor allocates per
+// message. The handshake is gorilla/websocket's (upgrade.go, dial.go).
+
+const (
+	wsContinuation = 0x0
+	wsText         = 0x1
+	wsBinary       = 0x2
+	wsClose        = 0x8
+	wsPing         = 0x9
+	wsPong         = 0xA
+
+	wsFinal  = 0x80 // in the first byte, beside the opcode
+	wsMasked = 0x80 // in the second byte, beside the length
+
+	wsMaxHead    = 14  // two bytes, eight of length, four of mask
+	wsMaxControl = 125 // payload of a control frame
+)
+
+// wsHead is the head of a WebSocket frame.
+type wsHead struct {
+	opcode  byte
+	final   bool
+	masked  bool
+	mask    [4]byte
+	size    int    // of the head itself
+	payload uint64 // bytes that follow
+}
+
+// readWSHead reads a head from the beginning of b. A size greater than len(b)
+// means that so many bytes are needed first.
+func readWSHead(b []byte) (h wsHead, err error) {
+	if len(b) < 2 {
+		return wsHead{size: 2}, nil
+	}
+	h = wsHead{
+		opcode:  b[0] & 0x0F,
+		final:   b[0]&wsFinal != 0,
+		masked:  b[1]&wsMasked != 0,
+		payload: uint64(b[1] &^ wsMasked),
+		size:    2,
+	}
+	if b[0]&0x70 != 0 {
+		return h, fmt.Errorf("%w: reserved bits set in WebSocket frame", ErrBadFrame)
+	}
+	short := h.payload
+	switch short {
+	case 126:
+		h.size += 2
+	case 127:
+		h.size += 8
+	}
+	if h.masked {
+		h.size += 4
+	}
+	if len(b) < h.size {
+		return h, nil
+	}
+	switch short {
+	case 126:
+		h.payload = uint64(binary.BigEndian.Uint16(b[2:]))
+	case 127:
+		h.payload = binary.BigEndian.Uint64(b[2:])
+	}
+	if h.masked {
+		copy(h.mask[:], b[h.size-4:])
+	}
+	return h, nil
+}
+
+// nextWSFrame looks for a message at the beginning of b, as the other next*
+// functions do. A nil frame with total <= len(b) is a part of a message or a
+// control frame, which has been dealt with: look on behind it.
+func (s *Session) nextWSFrame(b []byte, limit int) (frame []byte, total int, err error) {
+	h, err := readWSHead(b)
+	if err != nil || h.size > len(b) {
+		return nil, h.size, err
+	}
+	if h.masked == s.masks {
+		return nil, 0, fmt.Errorf("%w: a WebSocket client must mask, a server must not", ErrBadFrame)
+	}
+	control := h.opcode >= wsClose
+	switch {
+	case control && (!h.final || h.payload > wsMaxControl):
+		return nil, 0, fmt.Errorf("%w: WebSocket control frame in parts or of %d bytes", ErrBadFrame, h.payload)
+	case !control && h.payload > uint64(limit-len(s.parts)):
+		return nil, 0, tooLarge(uint64(len(s.parts))+h.payload, limit)
+	}
+	total = h.size + int(h.payload)
+	if len(b) < total {
+		return nil, total, nil
+	}
+	payload := b[h.size:total:total]
+	if h.masked {
+		maskWS(h.mask, payload)
+	}
+	if control {
+		return nil, total, s.wsControl(h.opcode, payload)
+	}
+	frame, err = s.wsMessage(h, payload)
+	return frame, total, err
+}
+
+// wsMessage returns the message that ends with this data frame, nil if it does not end yet.
+func (s *Session) wsMessage(h wsHead, payload []byte) ([]byte, error) {
+	begun := s.parts != nil
+	switch {
+	case h.opcode == wsText:
+		return nil, errWSText
+	case h.opcode != wsBinary && h.opcode != wsContinuation:
+		return nil, fmt.Errorf("%w: unknown WebSocket opcode %d", ErrBadFrame, h.opcode)
+	case begun != (h.opcode == wsContinuation):
+		return nil, fmt.Errorf("%w: WebSocket message parts out of order", ErrBadFrame)
+	case begun || !h.final:
+		if s.parts == nil {
+			s.parts = make([]byte, 0, len(payload))
+		}
+		s.parts = append(s.parts, payload...)
+		if !h.final {
+			return nil, nil
+		}
+		payload, s.parts = s.parts, nil
+	}
+	if len(payload) < 2 {
+		return nil, fmt.Errorf("%w: %d bytes", ErrShortFrame, len(payload))
+	}
+	return payload, nil
+}
+
+var errWSText = fmt.Errorf("%w: WebSocket text message, only binary is taken", ErrBadFrame)
+
+// wsControl answers a ping and returns the reason a close frame gives.
+func (s *Session) wsControl(opcode byte, payload []byte) error {
+	switch opcode {
+	case wsPing:
+		return s.appendPong(payload)
+	case wsPong:
+		return nil
+	case wsClose:
+		return wsCloseReason(payload)
+	}
+	return fmt.Errorf("%w: unknown WebSocket opcode %d", ErrBadFrame, opcode)
+}
+
+// wsCloseReason is io.EOF when the peer just leaves, and wraps it with the
+// peer's code and text otherwise.
+func wsCloseReason(payload []byte) error {
+	if len(payload) == 0 {
+		return io.EOF
+	}
+	if len(payload) == 1 || !utf8.Valid(payload[2:]) {
+		return fmt.Errorf("%w: WebSocket close", ErrBadFrame)
+	}
+	switch code := binary.BigEndian.Uint16(payload); {
+	case code == 1000 || code == 1001:
+		return io.EOF
+	case code < 1000 || code >= 5000 || code >= 1004 && code <= 1006 || code >= 1015 && code < 3000:
+		return fmt.Errorf("%w: WebSocket close code %d", ErrBadFrame, code)
+	default:
+		return fmt.Errorf("peer closed the WebSocket with code %d %q: %w", code, payload[2:], io.EOF)
+	}
+}
+
+// wsCloseCode is what we tell the peer of a reason.
+func wsCloseCode(reason error) uint16 {
+	switch {
+	case errors.Is(reason, errWSText):
+		return 1003
+	case errors.Is(reason, ErrBadFrame), errors.Is(reason, ErrShortFrame):
+		return 1002
+	case errors.Is(reason, ErrFrameTooLarge):
+		return 1009
+	}
+	return 1000
+}
+
+// appendWS appends a frame whose payload is head and body. masks is true on
+// the client's side, where RFC 6455 wants the payload masked.
+func appendWS(b []byte, masks bool, opcode byte, head, body []byte) []byte {
+	b = append(b, wsFinal|opcode)
+	masked := byte(0)
+	if masks {
+		masked = wsMasked
+	}
+	switch n := len(head) + len(body); {
+	case n < 126:
+		b = append(b, masked|byte(n))
+	case n <= 1<<16-1:
+		b = append(b, masked|126)
+		b = binary.BigEndian.AppendUint16(b, uint16(n))
+	default:
+		b = append(b, masked|127)
+		b = binary.BigEndian.AppendUint64(b, uint64(n))
+	}
+	if !masks {
+		b = append(b, head...)
+		return append(b, body...)
+	}
+	var mask [4]byte
+	binary.LittleEndian.PutUint32(mask[:], rand.Uint32())
+	b = append(b, mask[:]...)
+	start := len(b)
+	b = append(b, head...)
+	b = append(b, body...)
+	maskWS(mask, b[start:])
+	return b
+}
+
+// maskWS masks or unmasks b in place.
+func maskWS(mask [4]byte, b []byte) {
+	word := uint64(binary.LittleEndian.Uint32(mask[:]))
+	word |= word << 32
+	for len(b) >= 8 {
+		binary.LittleEndian.PutUint64(b, binary.LittleEndian.Uint64(b)^word)
+		b = b[8:]
+	}
+	for i := range b {
+		b[i] ^= mask[i&3]
+	}
+}

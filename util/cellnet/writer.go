@@ -1,0 +1,240 @@
+package cellnet
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"runtime"
+	"time"
+)
+
+const (
+	// A flush that finds new bytes after every write hands over to a writer
+	// goroutine after so many: its caller has other things to do.
+	flushRounds = 4
+
+	// plainWrite is what a write without a descriptor may take at a time: it
+	// counts as progress only when all of it is through.
+	plainWrite = 16 << 10
+)
+
+// Append appends one frame, head then body, to the bytes waiting to be
+// written; both are copied. It never blocks. With first the caller is the one
+// to call Flush, when its batch ends; otherwise somebody else already is.
+//
+// Errors: ErrClosed once the session is closing; ErrFull with Config.Refuse;
+// ErrSlowConsumer when this frame was too much and cut the session;
+// ErrFrameTooLarge and ErrShortFrame for a frame that cannot be sent.
+func (s *Session) Append(head, body []byte) (first bool, err error) {
+	n := len(head) + len(body)
+	if n > s.cfg.maxOut() {
+		return false, ErrFrameTooLarge
+	}
+	if n < 2 && s.cfg.Framing == ClientFraming {
+		return false, ErrShortFrame
+	}
+	s.mu.Lock()
+	if err := s.admit(n); err != nil {
+		s.mu.Unlock()
+		return false, s.turnAway(err)
+	}
+	first = len(s.out) == 0 && !s.writing
+	b := s.grow(n + wsMaxHead)
+	start := len(b)
+	switch {
+	case s.ws:
+		b = appendWS(b, s.masks, wsBinary, head, body)
+	case s.cfg.Framing == ClientFraming:
+		b = binary.LittleEndian.AppendUint16(b, uint16(n))
+		b = append(append(b, head...), body...)
+	default:
+		b = binary.LittleEndian.AppendUint32(b, uint32(n))
+		b = append(append(b, head...), body...)
+	}
+	s.out = b
+	s.outFrames++
+	s.pending += len(b) - start
+	s.mu.Unlock()
+	return first, nil
+}
+
+// Send is Append and Flush.
+func (s *Session) Send(head, body []byte) error {
+	first, err := s.Append(head, body)
+	if first {
+		s.Flush()
+	}
+	return err
+}
+
+// admit says whether n more bytes may wait. The lock is held.
+func (s *Session) admit(n int) error {
+	switch {
+	case s.reason != nil:
+		return ErrClosed
+	case s.pending+n <= s.cfg.maxPending():
+		return nil
+	case s.cfg.Refuse:
+		return ErrFull
+	}
+	return ErrSlowConsumer
+}
+
+// turnAway counts a frame that was not admitted, and cuts a slow consumer.
+func (s *Session) turnAway(err error) error {
+	c := s.cfg.Counters
+	switch err {
+	case ErrFull:
+		if c != nil {
+			c.Refused.Add(1)
+		}
+	case ErrSlowConsumer:
+		s.cut(err)
+	}
+	return err
+}
+
+// grow returns out with room for n more bytes. The lock is held.
+func (s *Session) grow(n int) []byte {
+	if s.out == nil {
+		return getBuffer(max(n, s.batch))
+	}
+	return growBuffer(s.out, n)
+}
+
+// appendPong answers a ping. Called by the reader, which flushes after the batch.
+func (s *Session) appendPong(payload []byte) error {
+	s.mu.Lock()
+	if err := s.admit(len(payload)); err != nil {
+		s.mu.Unlock()
+		if err == ErrFull {
+			return nil // the ping goes unanswered, like a frame refused
+		}
+		return s.turnAway(err)
+	}
+	s.pong = s.pong || len(s.out) == 0 && !s.writing
+	before := len(s.out)
+	s.out = appendWS(s.grow(len(payload)+wsMaxHead), s.masks, wsPong, payload, nil)
+	s.pending += len(s.out) - before
+	s.mu.Unlock()
+	return nil
+}
+
+// Flush writes what was appended, by one system call in the calling goroutine
+// where the connection allows it; it never blocks. What the socket does not
+// take is left to a writer goroutine. A Flush that finds a write under way
+// leaves its bytes to it.
+func (s *Session) Flush() {
+	s.mu.Lock()
+	if s.writing || len(s.out) == 0 {
+		s.mu.Unlock()
+		return
+	}
+	s.writing = true
+	s.write()
+}
+
+// The functions below hand the lock to each other: take is entered with it and
+// returns without, settle is entered without and returns with it. A flush thus
+// locks twice, once on each side of the write.
+
+// write writes until nothing is left, or has a writer goroutine do so. The
+// caller has set writing, which is given back with the last byte, and holds
+// the lock, which is let go of.
+func (s *Session) write() {
+	for range flushRounds {
+		if !s.sock.usable() {
+			break
+		}
+		if !s.take() {
+			return
+		}
+		if err := s.sock.tryWrite(s); err != nil {
+			s.writeFailed(err)
+			return
+		}
+		s.settle()
+		if s.flight != nil {
+			if c := s.cfg.Counters; c != nil {
+				c.Blocked.Add(1)
+			}
+			break
+		}
+	}
+	s.mu.Unlock()
+	go s.drain()
+}
+
+// drain is the writer goroutine.
+func (s *Session) drain() {
+	s.mu.Lock()
+	for s.take() {
+		s.arm()
+		var err error
+		if s.sock.usable() {
+			err = s.sock.waitWrite(s)
+		} else {
+			rest := s.flight[s.sent:]
+			s.took, err = s.conn.Write(rest[:min(len(rest), plainWrite)])
+		}
+		if err != nil && !(s.took > 0 && errors.Is(err, os.ErrDeadlineExceeded)) {
+			s.writeFailed(err)
+			return
+		}
+		s.settle()
+	}
+}
+
+// take makes flight hold what to write next: the rest of the last batch, or a
+// new one. With nothing left it gives writing back and returns false.
+func (s *Session) take() bool {
+	if s.flight != nil {
+		s.mu.Unlock()
+		return true
+	}
+	if s.cfg.Gather && len(s.out) > 0 {
+		s.mu.Unlock()
+		runtime.Gosched()
+		s.mu.Lock()
+	}
+	if len(s.out) == 0 {
+		s.release()
+		return false
+	}
+	s.flight, s.sent, s.frames = s.out, 0, s.outFrames
+	s.batch = len(s.out)
+	s.out, s.outFrames = nil, 0
+	s.mu.Unlock()
+	return true
+}
+
+// settle books what the last write took.
+func (s *Session) settle() {
+	n := s.took
+	s.sent += n
+	c := s.cfg.Counters
+	if c != nil && n > 0 {
+		c.Writes.Add(1)
+		c.BytesOut.Add(int64(n))
+	}
+	if s.sent == len(s.flight) {
+		if c != nil {
+			c.FramesOut.Add(int64(s.frames))
+		}
+		putBuffer(s.flight)
+		s.flight = nil
+	}
+	s.mu.Lock()
+	s.pending -= n
+}
+
+// arm gives a write that may wait its deadline.
+func (s *Session) arm() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reason != nil {
+		return // the deadline of closing stands
+	}
+	s.armed = true
+	s.conn.SetWriteDeadline(time.Now().Add(s.cfg.writeTimeout()))
+}
