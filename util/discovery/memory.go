@@ -181,14 +181,12 @@ func (l *memoryLease) Update(ctx context.Context, change func(*Service)) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}
-	next := l.service.Clone()
-	change(&next)
-	next.ID, next.Name, next.Group, next.Index, next.Epoch = l.service.ID, l.service.Name, l.service.Group, l.service.Index, l.service.Epoch
-	ev, err := l.h.m.store.Update(l.owner, next)
+	next := changed(l.service, change)
+	next, ev, err := l.h.m.store.Register(l.owner, next)
 	if err != nil {
 		return err
 	}
-	l.service = next.Clone()
+	l.service = next
 	l.h.m.publish(ev)
 	return nil
 }
@@ -200,12 +198,19 @@ func (l *memoryLease) Close(context.Context) error {
 		return nil
 	}
 	l.finish(nil)
-	ev, err := l.h.m.store.Leave(l.owner, l.service.ID)
-	if err != nil {
-		return err
-	}
-	l.h.m.publish(ev)
+	l.h.m.publish(l.h.m.store.Leave(l.owner, l.service.ID))
 	return nil
 }
 
 func (l *memoryLease) Lost() <-chan error { return l.lost }
+
+// changed returns s after change, which may touch only Addr, State and Meta.
+func changed(s Service, change func(*Service)) Service {
+	next := s.Clone()
+	if next.Meta == nil {
+		next.Meta = make(map[string]string)
+	}
+	change(&next)
+	next.ID, next.Name, next.Group, next.Index, next.Epoch = s.ID, s.Name, s.Group, s.Index, s.Epoch
+	return next.Clone() // the caller may go on using its map
+}

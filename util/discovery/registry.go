@@ -2,7 +2,6 @@ package discovery
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 
@@ -19,11 +18,20 @@ type (
 	Event    = store.Event
 )
 
-// The states of a service. Only StateReady wants new work.
+// The states of a service. Only Ready wants new work.
 const (
-	StateStarting = store.StateStarting
-	StateReady    = store.StateReady
-	StateDraining = store.StateDraining
+	Starting = store.Starting
+	Ready    = store.Ready
+	Draining = store.Draining
+)
+
+// Keys of Service.Meta that this project gives a meaning.
+const (
+	MetaHTTP    = "http"    // host:port of /metrics, /healthz, ...
+	MetaWAN     = "wan"     // host:port that clients are told
+	MetaPID     = "pid"     // process ID
+	MetaVersion = "version" // of the program
+	MetaWaits   = "waits"   // what a starting service waits for, as text for people
 )
 
 // Limits in bytes, if not said otherwise.
@@ -37,17 +45,17 @@ const (
 
 // Errors to be told apart with errors.Is. What is wrapped around them says which key, service or address it is about.
 var (
-	ErrConflict    = store.ErrConflict                                              // a condition of a batch does not hold; nothing of it was done
-	ErrReplaced    = store.ErrReplaced                                              // another owner has registered the same service ID
-	ErrInvalid     = store.ErrInvalid                                               // the request can never succeed as it is
-	ErrTooLarge    = store.ErrTooLarge                                              // a limit above is exceeded
-	ErrFull        = store.ErrFull                                                  // the store as a whole is at its limit
-	ErrNotFound    = store.ErrNotFound                                              // the registration is not there (any more)
-	ErrClosed      = store.ErrClosed                                                // the registry or lease was closed
-	ErrUnavailable = errors.New("discovery is not reachable")                       // nothing was done
-	ErrInDoubt     = errors.New("no answer: it may have been done or not")          // read the state and decide again
-	ErrStorage     = errors.New("the registry cannot store it durably")             // nothing was done; reading goes on
-	ErrRefused     = errors.New("the other side does not prove the cluster secret") // wrong, missing or unexpected secret
+	ErrConflict    = store.ErrConflict    // a condition of a batch does not hold; nothing of it was done
+	ErrReplaced    = store.ErrReplaced    // another owner has registered the same service ID
+	ErrInvalid     = store.ErrInvalid     // the request can never succeed as it is
+	ErrTooLarge    = store.ErrTooLarge    // a limit above is exceeded
+	ErrFull        = store.ErrFull        // the store as a whole is at its limit
+	ErrNotFound    = store.ErrNotFound    // the registration is not there (any more)
+	ErrStorage     = store.ErrStorage     // the engine cannot make it durable now; nothing was done, reading goes on
+	ErrRefused     = store.ErrRefused     // the other side does not prove the cluster secret, or speaks another version
+	ErrUnavailable = store.ErrUnavailable // the engine cannot be reached; nothing was done
+	ErrInDoubt     = store.ErrInDoubt     // no answer: it may have been done or not; read the state and decide again
+	ErrClosed      = store.ErrClosed      // the registry or lease was closed
 )
 
 // Registry is one process's handle on the services and values of its cluster. All methods may be called from any

@@ -103,7 +103,7 @@ func apply(t *testing.T, r discovery.Registry, ops ...discovery.Op) uint64 {
 
 func enter(t *testing.T, r discovery.Registry, name string, index int) discovery.Lease {
 	t.Helper()
-	l, err := r.Register(within(t), discovery.Service{Name: name, Group: "dev", Index: index, State: discovery.StateReady})
+	l, err := r.Register(within(t), discovery.Service{Name: name, Group: "dev", Index: index, State: discovery.Ready})
 	if err != nil {
 		t.Fatalf("register %s#%d: %v", name, index, err)
 	}

@@ -15,7 +15,7 @@ import (
 func register(t *testing.T, open Open) {
 	a, b := open(), open()
 	meta := map[string]string{"http": "127.0.0.1:1", "版本": "<1>&\""}
-	want := discovery.Service{Name: "game", Group: "dev", Index: 3, Addr: "127.0.0.1:2", State: discovery.StateStarting,
+	want := discovery.Service{Name: "game", Group: "dev", Index: 3, Addr: "127.0.0.1:2", State: discovery.Starting,
 		Meta: meta, ID: "nonsense#9@x", Epoch: 99}
 	l, err := a.Register(within(t), want)
 	if err != nil {
@@ -41,7 +41,7 @@ func register(t *testing.T, open Open) {
 
 func registerRefuses(t *testing.T, open Open) {
 	r := open()
-	ok := discovery.Service{Name: "game", Group: "dev", State: discovery.StateReady}
+	ok := discovery.Service{Name: "game", Group: "dev", State: discovery.Ready}
 	for name, c := range map[string]struct {
 		want   error
 		change func(*discovery.Service)
@@ -82,7 +82,7 @@ func servicesAreOrdered(t *testing.T, open Open) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.Register(within(t), discovery.Service{Name: name, Group: group, Index: index, State: discovery.StateReady}); err != nil {
+		if _, err := r.Register(within(t), discovery.Service{Name: name, Group: group, Index: index, State: discovery.Ready}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -127,7 +127,7 @@ func fiftyAtOnce(t *testing.T, open Open) {
 	for i := range n {
 		r := open()
 		wg.Go(func() {
-			l, err := r.Register(within(t), discovery.Service{Name: "game", Group: "dev", Index: -1, State: discovery.StateReady})
+			l, err := r.Register(within(t), discovery.Service{Name: "game", Group: "dev", Index: -1, State: discovery.Ready})
 			if err != nil {
 				t.Error(err)
 				return
@@ -149,14 +149,14 @@ func update(t *testing.T, open Open) {
 	l := enter(t, a, "game", 0)
 	before := l.Service()
 	err := l.Update(within(t), func(s *discovery.Service) {
-		s.State, s.Addr, s.Meta = discovery.StateDraining, "127.0.0.1:9", map[string]string{"players": "7"}
+		s.State, s.Addr, s.Meta = discovery.Draining, "127.0.0.1:9", map[string]string{"players": "7"}
 		s.ID, s.Name, s.Group, s.Index, s.Epoch = "x", "y", "z", 5, 6 // all put back
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := before
-	want.State, want.Addr, want.Meta = discovery.StateDraining, "127.0.0.1:9", map[string]string{"players": "7"}
+	want.State, want.Addr, want.Meta = discovery.Draining, "127.0.0.1:9", map[string]string{"players": "7"}
 	if got := l.Service(); !got.Equal(want) {
 		t.Fatalf("lease has %+v, want %+v", got, want)
 	}
@@ -276,7 +276,7 @@ func closedIsClosed(t *testing.T, open Open) {
 	if _, err := r.Apply(ctx, discovery.SetOp("k", "w")); !errors.Is(err, discovery.ErrClosed) {
 		t.Errorf("apply: %v; want ErrClosed", err)
 	}
-	if _, err := r.Register(ctx, discovery.Service{Name: "a", Group: "b", State: discovery.StateReady}); !errors.Is(err, discovery.ErrClosed) {
+	if _, err := r.Register(ctx, discovery.Service{Name: "a", Group: "b", State: discovery.Ready}); !errors.Is(err, discovery.ErrClosed) {
 		t.Errorf("register: %v; want ErrClosed", err)
 	}
 	if _, err := r.Wait(ctx, r.Snapshot().Revision()+10); !errors.Is(err, discovery.ErrClosed) {

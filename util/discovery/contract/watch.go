@@ -75,7 +75,7 @@ func watchOrder(t *testing.T, open Open) {
 	apply(t, a, discovery.SetOp("a", "1")) // no change, no event
 	apply(t, a, discovery.SetOp("a", "2"), discovery.SetOp("b", "1"), discovery.DeleteOp("nobody"))
 	l := enter(t, a, "game", -1)
-	if err := l.Update(within(t), func(s *discovery.Service) { s.State = discovery.StateDraining }); err != nil {
+	if err := l.Update(within(t), func(s *discovery.Service) { s.State = discovery.Draining }); err != nil {
 		t.Fatal(err)
 	}
 	apply(t, a, discovery.DeleteOp("a"), discovery.SetOp("b", "2"))

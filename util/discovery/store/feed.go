@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"sort"
 	"sync"
@@ -14,9 +13,6 @@ const (
 	maxEvents     = 4096
 	maxEventBytes = 16 << 20
 )
-
-// ErrClosed is returned by operations on what was closed.
-var ErrClosed = errors.New("discovery: registry is closed")
 
 // Feed passes the states of a store on to those who read, wait and watch. One goroutine at a time publishes; any
 // number read. Watchers pull, so a slow one costs nothing but its own place in the past.

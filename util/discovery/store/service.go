@@ -25,11 +25,11 @@ const (
 // State says what a registered service does just now.
 type State string
 
-// The states of a service. Only StateReady wants new work.
+// The states of a service. Only Ready wants new work.
 const (
-	StateStarting State = "starting"
-	StateReady    State = "ready"
-	StateDraining State = "draining"
+	Starting State = "starting"
+	Ready    State = "ready"
+	Draining State = "draining"
 )
 
 // Service is one registered process. Once handed out by a registry it is shared by all readers and never modified.
@@ -100,7 +100,7 @@ func (s Service) Check() error {
 		return fmt.Errorf("%w: service group %q: 1 to %d letters, digits, '_', '-', '.' are allowed", ErrInvalid, s.Group, MaxName)
 	case s.Index >= MaxIndex:
 		return fmt.Errorf("%w: service index %d: must be below %d", ErrInvalid, s.Index, MaxIndex)
-	case s.State != StateStarting && s.State != StateReady && s.State != StateDraining:
+	case s.State != Starting && s.State != Ready && s.State != Draining:
 		return fmt.Errorf("%w: service state %q: must be starting, ready or draining", ErrInvalid, s.State)
 	case !utf8.ValidString(s.Addr):
 		return fmt.Errorf("%w: address of service %s is not UTF-8", ErrInvalid, s.Name)

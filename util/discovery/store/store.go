@@ -163,8 +163,8 @@ func (s *Store) Owner(id string) (owner string, ok bool) {
 // filled in. A negative Index asks for the lowest free one.
 //
 // Epoch 0 is a new registration: whoever held the ID before has lost it, and the epoch is higher than any given
-// before. Any other epoch is an owner that comes back with what it was given: it succeeds if the ID is free or
-// still its own, and fails with ErrReplaced otherwise.
+// before. Any other epoch is an owner that has changed something or comes back: it succeeds if the ID is still its own
+// or free, and fails with ErrReplaced otherwise. Asking again, for want of an answer, changes nothing.
 func (s *Store) Register(owner string, svc Service) (Service, Event, error) {
 	if err := svc.Check(); err != nil {
 		return Service{}, Event{}, err
@@ -223,31 +223,12 @@ func oldEpoch(e entry) uint64 {
 	return e.svc.Epoch
 }
 
-// Update replaces Addr, State and Meta of owner's registration of svc.ID. It fails with ErrReplaced when another
-// owner has the ID and with ErrNotFound when nobody has.
-func (s *Store) Update(owner string, svc Service) (Event, error) {
-	old, err := s.owned(owner, svc.ID)
-	if err != nil {
-		return Event{}, err
+// Leave removes owner's registration of id; nobody else's: that and an ID that is not there change nothing.
+func (s *Store) Leave(owner, id string) Event {
+	if held, ok := s.Owner(id); !ok || held != owner {
+		return s.commit()
 	}
-	next := svc.Clone()
-	next.Name, next.Group, next.Index, next.Epoch = old.svc.Name, old.svc.Group, old.svc.Index, old.svc.Epoch
-	if err := next.Check(); err != nil {
-		return Event{}, err
-	}
-	if next.Equal(*old.svc) {
-		return s.commit(), nil
-	}
-	return s.commit(Change{Service: &next, owner: owner}), nil
-}
-
-// Leave removes owner's registration of id; nobody else's. It fails like Update.
-func (s *Store) Leave(owner, id string) (Event, error) {
-	old, err := s.owned(owner, id)
-	if err != nil {
-		return Event{}, err
-	}
-	return s.commit(Change{Service: old.svc, Deleted: true}), nil
+	return s.Remove(id)
 }
 
 // Remove removes the registrations of these IDs in one event, whoever owns them. IDs that are not there are skipped.
@@ -261,19 +242,4 @@ func (s *Store) Remove(ids ...string) Event {
 		}
 	}
 	return s.commit(changes...)
-}
-
-func (s *Store) owned(owner, id string) (entry, error) {
-	name, index, group, err := ParseID(id)
-	if err != nil {
-		return entry{}, err
-	}
-	old, ok := s.snap.lookup(name, group, index)
-	switch {
-	case !ok:
-		return entry{}, fmt.Errorf("%w: no registration of service ID %s", ErrNotFound, id)
-	case old.owner != owner:
-		return entry{}, fmt.Errorf("%w: service ID %s belongs to another process now (epoch %d)", ErrReplaced, id, old.svc.Epoch)
-	}
-	return old, nil
 }
