@@ -95,19 +95,44 @@ func (m *Mux[F]) Handles(id uint16) bool {
 	return ok
 }
 
-// Check compares the handlers with the messages there must be, by ID and name:
-// the error names each message without a handler, each handler that nothing
-// asked for, and each message registered twice. Call it at start.
-func (m *Mux[F]) Check(must map[uint16]string) error {
-	wrong := slices.Clone(m.wiring)
+// Lister is a mux of any sender type.
+type Lister interface {
+	list() (handlers map[uint16]string, wrong []string)
+}
+
+func (m *Mux[F]) list() (map[uint16]string, []string) {
+	names := make(map[uint16]string, len(m.handlers))
+	for id, h := range m.handlers {
+		names[id] = h.name
+	}
+	return names, m.wiring
+}
+
+// Check compares the handlers of all muxes together with the messages there
+// must be, by ID and name: the error names each message without a handler, each
+// handler that nothing asked for, and each message registered twice. Call it at
+// start.
+func Check(must map[uint16]string, muxes ...Lister) error {
+	var wrong []string
+	have := map[uint16]string{}
+	for _, m := range muxes {
+		handlers, wiring := m.list()
+		wrong = append(wrong, wiring...)
+		for id, name := range handlers {
+			if _, twice := have[id]; twice {
+				wrong = append(wrong, fmt.Sprintf("message %s (ID %d) has handlers in two muxes", name, id))
+			}
+			have[id] = name
+		}
+	}
 	for id, name := range must {
-		if !m.Handles(id) {
+		if _, ok := have[id]; !ok {
 			wrong = append(wrong, fmt.Sprintf("message %s (ID %d) has no handler: register one with msgmux.Handle", name, id))
 		}
 	}
-	for id, h := range m.handlers {
+	for id, name := range have {
 		if _, ok := must[id]; !ok {
-			wrong = append(wrong, fmt.Sprintf("message %s (ID %d) has a handler here, but no route brings it: set its route option in the .proto file", h.name, id))
+			wrong = append(wrong, fmt.Sprintf("message %s (ID %d) has a handler here, but no route brings it: set its route option in the .proto file", name, id))
 		}
 	}
 	if len(wrong) == 0 {
@@ -126,21 +151,21 @@ type PanicError struct {
 // Error tells the value without the stack, which is for the log alone.
 func (e *PanicError) Error() string { return fmt.Sprintf("handler panicked: %v", e.Value) }
 
-// Dispatch decodes body and runs the handler of message id. The error names
-// the message; it is a *PanicError if the handler panicked. body may be reused
-// once Dispatch has returned.
+// Dispatch decodes body and runs the handler of message id. The error is a
+// *PanicError if the handler panicked. body may be reused once Dispatch has
+// returned.
 func (m *Mux[F]) Dispatch(ctx context.Context, from F, id uint16, body []byte) (reply Message, err error) {
 	h, ok := m.handlers[id]
 	if !ok {
 		return nil, fmt.Errorf("message ID %d: no handler", id)
 	}
-	defer func() {
-		if v := recover(); v != nil {
-			reply, err = nil, &PanicError{v, debug.Stack()}
-		}
-		if err != nil {
-			err = fmt.Errorf("message %s: %w", h.name, err)
-		}
-	}()
+	defer Recover(&err)
 	return h.call(ctx, from, body)
+}
+
+// Recover, deferred, turns a panic into a *PanicError.
+func Recover(err *error) {
+	if v := recover(); v != nil {
+		*err = &PanicError{v, debug.Stack()}
+	}
 }

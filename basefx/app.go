@@ -1,0 +1,233 @@
+package basefx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/davyxu/cellmesh_demo/basefx/link"
+	"github.com/davyxu/cellmesh_demo/util/cellnet"
+	"github.com/davyxu/cellmesh_demo/util/discovery"
+)
+
+// What services announce about themselves in discovery, beside their address.
+const (
+	MetaWAN     = "wan"     // host:port for clients
+	MetaHTTP    = "http"    // host:port of the operators' endpoint
+	MetaPID     = "pid"     // process ID
+	MetaVersion = "version" // revision it was built from
+	MetaWaits   = "waits"   // while starting: for what
+)
+
+// App is the running process, as its service sees it.
+type App struct {
+	Name   string // of the program: "game"
+	Flags  Flags
+	Log    *slog.Logger
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+
+	// Registry is discovery: memsd at -sdaddr. For a standalone program it is
+	// nil until it calls Discover.
+	Registry discovery.Registry
+	// Links are the links to other services; wire them in Start. Nil for a
+	// standalone program.
+	Links *link.Links
+
+	metrics *prometheus.Registry
+	mux     *http.ServeMux
+	life    context.Context         // over when everything has drained
+	stop    context.CancelCauseFunc // asks to stop
+	work    sync.WaitGroup          // goroutines of Go
+	running runningNames
+	finally []func()
+
+	lease discovery.Lease
+	needs []need
+	addr  string            // announced
+	meta  map[string]string // announced
+	waits atomic.Pointer[string]
+	owned discovery.Registry // dialed here, closed by Run
+	rule  link.Rule
+
+	linkCounters cellnet.Counters
+}
+
+type need struct {
+	what string
+	why  func(*discovery.Snapshot) string
+}
+
+// errDone stops a process without an error.
+var errDone = errors.New("done")
+
+// Stop asks the process to stop: gracefully, as on Ctrl-C. err is what Run
+// returns; nil is a good end. It returns at once, and only the first call
+// counts.
+func (a *App) Stop(err error) {
+	if err == nil {
+		err = errDone
+	}
+	a.stop(err)
+}
+
+// Go runs f on a goroutine that the process waits for before it ends. f's
+// context is done when everything has drained. An error stops the process.
+func (a *App) Go(name string, f func(ctx context.Context) error) {
+	a.running.add(name)
+	a.work.Go(func() {
+		defer a.running.remove(name)
+		if err := f(a.life); err != nil && a.life.Err() == nil {
+			a.Stop(fmt.Errorf("%s: %w", name, err))
+		}
+	})
+}
+
+// Finally adds f to what is called when all goroutines of Go have ended, links
+// included. For Start only.
+func (a *App) Finally(f func()) { a.finally = append(a.finally, f) }
+
+// Logger is a logger of its own name, whose level -loglevel can set.
+func (a *App) Logger(name string) *slog.Logger { return a.Log.With(loggerKey, name) }
+
+// Self is this process as registered: its svcid, epoch and state. The zero
+// Service in a standalone program.
+func (a *App) Self() discovery.Service {
+	if a.lease == nil {
+		return discovery.Service{}
+	}
+	return a.lease.Service()
+}
+
+// HandleHTTP adds a page to the operators' endpoint; the pattern is that of
+// http.ServeMux. For Start only.
+func (a *App) HandleHTTP(pattern string, h http.Handler) { a.mux.Handle(pattern, h) }
+
+// Need holds the process back from being ready until why returns "". Before
+// that, why says what is missing and what to do, in words for the operator: it
+// is logged once for each different answer, and shown by memsd's viewsvc. It is
+// asked again whenever discovery or the links change. For Start only.
+func (a *App) Need(what string, why func(*discovery.Snapshot) string) {
+	a.needs = append(a.needs, need{what, why})
+}
+
+// NeedLink dials the named service and needs at least one link to it. For
+// Start only.
+func (a *App) NeedLink(service string) {
+	a.Links.Dial(service)
+	a.Need(service, func(snap *discovery.Snapshot) string {
+		if len(a.Links.Named(service)) > 0 {
+			return ""
+		}
+		if trouble := a.Links.Trouble(service); trouble != "" {
+			return "cannot link to " + service + ": " + trouble
+		}
+		for svc := range snap.Services(service) {
+			if !a.Allows(svc) {
+				return fmt.Sprintf("no %s that -linkrule allows; there is %s", service, svc.ID)
+			}
+		}
+		return fmt.Sprintf("no %s is running: go run ./svc/%s", service, service)
+	})
+}
+
+// NeedService needs at least one ready instance of the named service that the
+// link rule allows, without linking to it. For Start only.
+func (a *App) NeedService(service string) {
+	a.Need(service, func(snap *discovery.Snapshot) string {
+		starting := ""
+		for svc := range snap.Services(service) {
+			if !a.Allows(svc) {
+				continue
+			}
+			if svc.State == discovery.Ready {
+				return ""
+			}
+			starting = svc.ID
+		}
+		if starting != "" {
+			return starting + " is not ready yet"
+		}
+		return fmt.Sprintf("no %s is running: go run ./svc/%s", service, service)
+	})
+}
+
+// Allows reports whether -linkrule lets this process have to do with svc.
+func (a *App) Allows(svc *discovery.Service) bool { return a.rule.Allows(svc.Name, svc.Group) }
+
+// AcceptLinks listens on -lanip for links of other services and announces the
+// address. For Start only.
+func (a *App) AcceptLinks() error {
+	l, err := net.Listen("tcp", net.JoinHostPort(a.Flags.LanIP, "0"))
+	if err != nil {
+		return fmt.Errorf("-lanip: %w", err)
+	}
+	a.addr = l.Addr().String()
+	a.Go("links", func(ctx context.Context) error { return a.Links.Serve(ctx, l) })
+	return nil
+}
+
+// ListenClients listens for clients where -listen says and announces the
+// address under which they reach it, which is also returned. For Start only.
+func (a *App) ListenClients() (net.Listener, error) {
+	addr, err := a.Flags.clientListenAddr()
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("-listen: %w", err)
+	}
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return nil, err
+	}
+	a.Announce(MetaWAN, net.JoinHostPort(a.Flags.WanIP, port))
+	return l, nil
+}
+
+// Announce adds to what discovery tells about this process. For Start only.
+func (a *App) Announce(key, value string) { a.meta[key] = value }
+
+// runningNames are the names of the goroutines of Go, to be told when a stop
+// hangs.
+type runningNames struct {
+	mu    sync.Mutex
+	names map[string]int
+}
+
+func (r *runningNames) add(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.names == nil {
+		r.names = map[string]int{}
+	}
+	r.names[name]++
+}
+
+func (r *runningNames) remove(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.names[name]--; r.names[name] == 0 {
+		delete(r.names, name)
+	}
+}
+
+func (r *runningNames) list() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []string
+	for n := range r.names {
+		all = append(all, n)
+	}
+	return all
+}

@@ -1,0 +1,106 @@
+package link
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/davyxu/cellmesh_demo/proto/pb"
+	"github.com/davyxu/cellmesh_demo/util/cellnet"
+)
+
+// Link is one established link. Its exported fields never change.
+type Link struct {
+	ID    string // the peer's svcid
+	Name  string // its parts
+	Group string
+	Index int
+	Epoch uint64 // of the peer's registration
+
+	links   *Links
+	session *cellnet.Session
+
+	receiver Receiver // owned by the goroutine that reads the link
+}
+
+// Append puts a message into what is about to be written, without writing it.
+// first tells that nobody else is going to: the caller must Flush when its
+// batch is over. The error is cellnet.ErrFull if the peer does not keep up,
+// anything else means that the link has ended. Append never blocks.
+func (l *Link) Append(kind Kind, client uint64, id uint16, body []byte) (first bool, err error) {
+	var head [headLen]byte
+	putHead(&head, kind, id, client)
+	return l.session.Append(head[:], body)
+}
+
+// Flush writes what was appended.
+func (l *Link) Flush() { l.session.Flush() }
+
+// Send appends and flushes one control message about client (0: about none).
+func (l *Link) Send(client uint64, m pb.Message) error { return sendControl(l.session, client, m) }
+
+// Ended reports whether the link has ended and why; nil while it stands.
+func (l *Link) Ended() error { return l.session.Reason() }
+
+// Pending is the number of bytes waiting to be written.
+func (l *Link) Pending() int { return l.session.Pending() }
+
+// Close ends the link after what was appended has been written; the dialing
+// side will dial again.
+func (l *Link) Close(reason error) { l.session.Close(reason) }
+
+func sendControl(s *cellnet.Session, client uint64, m pb.Message) error {
+	body, err := proto.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", pb.MessageName(m.MsgID()), err)
+	}
+	var head [headLen]byte
+	putHead(&head, Control, m.MsgID(), client)
+	return s.Send(head[:], body)
+}
+
+func (l *Link) opened() {
+	open, ok := l.links.receive[l.Name]
+	if !ok {
+		open = l.links.receive[""]
+	}
+	if open != nil {
+		l.receiver = open(l)
+	}
+	for _, f := range l.links.up {
+		f(l)
+	}
+	l.links.cfg.Log.Info("linked", "peer", l.ID)
+}
+
+func (l *Link) frame(f Frame) error {
+	if f.Kind != Control {
+		if l.receiver == nil {
+			return fmt.Errorf("link: %s relayed message ID %d, nobody here takes client messages from it", l.ID, f.ID)
+		}
+		return l.receiver.Frame(f)
+	}
+	h, ok := l.links.control[f.ID]
+	if !ok { // a newer peer may say more than we understand
+		l.links.cfg.Log.Debug("control message not handled here", "peer", l.ID, "message", pb.MessageName(f.ID), "id", f.ID)
+		return nil
+	}
+	return h(l, f.Client, f.Body)
+}
+
+func (l *Link) batch() {
+	if l.receiver != nil {
+		l.receiver.Batch()
+	}
+}
+
+func (l *Link) closed(reason error) {
+	l.links.remove(l)
+	if l.receiver != nil {
+		l.receiver.Down(reason)
+	}
+	for _, f := range l.links.down {
+		f(l)
+	}
+	l.links.cfg.Log.Info("link ended", "peer", l.ID, "reason", reason)
+}

@@ -1,0 +1,90 @@
+package agentapi
+
+import (
+	"sync/atomic"
+
+	"github.com/davyxu/cellmesh_demo/basefx/link"
+	"github.com/davyxu/cellmesh_demo/proto/pb"
+	"github.com/davyxu/cellmesh_demo/util/mailbox"
+)
+
+// Identity is who a client is, once somebody has verified it.
+type Identity struct {
+	UID      string
+	Epoch    uint64 // of this login of the uid: of two the higher one is right
+	Features uint32 // sum of pb.Feature values: what the client understands beyond the old messages
+}
+
+// Client is one client connection of one agent, as this backend knows it. Its
+// methods may be called from any goroutine.
+type Client struct {
+	// Data is the backend's own, for instance its player. It belongs to the
+	// handler: touch it only in Handler's methods.
+	Data any
+
+	srv  *Server
+	link *link.Link // to the agent that owns the connection
+	id   uint64     // the agent's number for it
+	who  atomic.Pointer[Identity]
+	box  mailbox.Mailbox[item]
+}
+
+// Who is the client's identity; the zero Identity before it is verified.
+func (c *Client) Who() Identity {
+	if who := c.who.Load(); who != nil {
+		return *who
+	}
+	return Identity{}
+}
+
+// Verified reports whether the client has an identity.
+func (c *Client) Verified() bool { return c.who.Load() != nil }
+
+// Agent is the svcid of the agent that owns the connection.
+func (c *Client) Agent() string { return c.link.ID }
+
+// Bind tells the agent who the client is, and that messages for this service
+// come here from now on. What is sent to the client afterwards arrives after
+// that.
+func (c *Client) Bind(who Identity) error {
+	c.who.Store(&who)
+	return c.link.Send(c.id, &pb.BindBackendACK{Uid: who.UID, Epoch: who.Epoch, Features: who.Features})
+}
+
+// Send sends m to the client. An error means that the agent is gone, or does
+// not keep up; the client then misses m, and it has been counted.
+func (c *Client) Send(m pb.Message) error {
+	first, err := c.append(m)
+	if first {
+		c.link.Flush()
+	}
+	return err
+}
+
+// append is Send without the flush.
+func (c *Client) append(m pb.Message) (first bool, err error) {
+	buf := c.srv.getBuf()
+	defer c.srv.putBuf(buf)
+	if *buf, err = marshalAppend((*buf)[:0], m); err != nil {
+		return false, err
+	}
+	first, err = c.link.Append(link.ToClient, c.id, m.MsgID(), *buf)
+	if err != nil {
+		c.srv.lost.Add(1)
+	}
+	return first, err
+}
+
+// Kick has the agent tell the client why, if it can understand, and close its
+// connection.
+func (c *Client) Kick(code pb.ResultCode, reason string) error {
+	return c.link.Send(c.id, &pb.ClientKick{Code: code, Reason: reason})
+}
+
+// reject tells the client that message id was not handled, if it understands.
+func (c *Client) reject(id uint16, code pb.ResultCode, reason string) (first bool, err error) {
+	if who := c.who.Load(); who == nil || who.Features&uint32(pb.VerifyREQ_Reject) == 0 {
+		return false, nil
+	}
+	return c.append(&pb.RejectACK{MsgId: uint32(id), Code: code, Reason: reason})
+}

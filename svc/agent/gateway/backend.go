@@ -1,0 +1,105 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/davyxu/cellmesh_demo/basefx/link"
+	"github.com/davyxu/cellmesh_demo/proto/pb"
+)
+
+// backend receives what one backend's link brings for clients. It belongs to
+// the goroutine that reads the link.
+type backend struct {
+	g     *Gateway
+	link  *link.Link
+	dirty []*client // have messages that nobody else will flush
+	count int64     // messages of this batch
+}
+
+var errKicked = errors.New("agent: kicked by a backend")
+
+// Frame fans a message out to its clients. What one client cannot take is its
+// own loss: its session is cut.
+func (b *backend) Frame(f link.Frame) error {
+	switch f.Kind {
+	case link.ToClient:
+		if c := b.g.slots.get(f.Client); c != nil {
+			b.append(c, f.ID, f.Body)
+		} else {
+			b.g.counters.stray.Add(1)
+		}
+	case link.ToMany:
+		list, body, ok := link.CutList(f.Body)
+		if !ok {
+			return fmt.Errorf("agent: %s sent a list longer than its frame", b.link.ID)
+		}
+		for i := range list.Len() {
+			if c := b.g.slots.get(list.At(i)); c != nil {
+				b.append(c, f.ID, body)
+			}
+		}
+	case link.ToAll:
+		b.g.slots.each(func(c *client) {
+			if c.user.Load() != nil {
+				b.append(c, f.ID, f.Body)
+			}
+		})
+	}
+	return nil
+}
+
+func (b *backend) append(c *client, id uint16, body []byte) {
+	b.count++
+	head := [2]byte{byte(id), byte(id >> 8)}
+	if first, _ := c.session.Append(head[:], body); first { // an error has closed the session, which tells why
+		b.dirty = append(b.dirty, c)
+	}
+}
+
+// Batch writes to the clients touched.
+func (b *backend) Batch() {
+	for i, c := range b.dirty {
+		c.session.Flush()
+		b.dirty[i] = nil
+	}
+	b.dirty = b.dirty[:0]
+	b.g.counters.returned.Add(b.count)
+	b.count = 0
+}
+
+// Down has nothing to do: clients notice when they next need the backend.
+func (b *backend) Down(error) { b.Batch() }
+
+// clientKick closes a client's connection, after telling it why.
+func (g *Gateway) clientKick(_ *link.Link, id uint64, m *pb.ClientKick) error {
+	c := g.slots.get(id)
+	if c == nil {
+		return nil
+	}
+	if u := c.user.Load(); u != nil && m.Epoch != 0 && u.epoch > m.Epoch {
+		return nil // a newer login than the one meant
+	}
+	c.close(m.Code, m.Reason)
+	return nil
+}
+
+// close tells the client why, if it understands, then closes its connection.
+func (c *client) close(code pb.ResultCode, reason string) {
+	if u := c.user.Load(); u != nil && u.features&uint32(pb.VerifyREQ_Reject) != 0 {
+		c.send(&pb.RejectACK{Code: code, Reason: reason}) // fails if it is closed already
+	}
+	c.session.Close(fmt.Errorf("%w: %v: %s", errKicked, code, reason))
+}
+
+// encode makes a frame of a message of the agent's own.
+func encode(m pb.Message) ([]byte, error) {
+	id := m.MsgID()
+	frame, err := proto.MarshalOptions{}.MarshalAppend([]byte{byte(id), byte(id >> 8)}, m)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", pb.MessageName(id), err)
+	}
+	return frame, nil
+}

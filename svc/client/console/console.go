@@ -1,0 +1,234 @@
+// Package console is the client program: it finds login, gets in, sends the
+// lines it reads and prints those that come. console.go is the program,
+// enter.go how it gets in, lines.go what a line means.
+package console
+
+import (
+	"bufio"
+	"context"
+	"flag"
+	"fmt"
+	"os/user"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/davyxu/cellmesh_demo/basefx"
+	"github.com/davyxu/cellmesh_demo/proto/pb"
+	"github.com/davyxu/cellmesh_demo/svc/client/clientapi"
+)
+
+// lastReplies is how long the client waits, after the last line it read, for
+// its lines to come back.
+const lastReplies = 10 * time.Second
+
+// Console is the client program.
+type Console struct {
+	login    string
+	commType string
+	uid      string
+	platform string
+	version  string
+	secret   string
+	wait     time.Duration
+
+	app *basefx.App
+
+	mu      sync.Mutex
+	waiting map[string]int // own lines that have not come back
+	count   int            // of them
+	back    chan struct{}  // capacity 1: count became 0
+}
+
+// New makes the client and adds its flags.
+func New(fs *flag.FlagSet) basefx.Service {
+	c := &Console{waiting: map[string]int{}, back: make(chan struct{}, 1)}
+	fs.StringVar(&c.login, "login", "", "address of login; empty finds it through memsd")
+	fs.StringVar(&c.commType, "commtype", "tcp", "how to connect: tcp or ws (WebSocket)")
+	fs.StringVar(&c.uid, "uid", defaultUID(), "who to be")
+	fs.StringVar(&c.platform, "platform", "demo", "who vouches for the uid")
+	fs.StringVar(&c.version, "version", "1.0", "client version to tell")
+	fs.StringVar(&c.secret, "credential", "", "what the platform asks for, a password for instance")
+	fs.DurationVar(&c.wait, "wait", time.Minute, "how long to wait for servers that are not up yet")
+	basefx.Default(fs, "loglevel", "error")
+	basefx.Default(fs, "httpaddr", "")
+	return c
+}
+
+func defaultUID() string {
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username
+	}
+	return "player"
+}
+
+// Start runs the client; it stops the process when it is done.
+func (c *Console) Start(ctx context.Context, app *basefx.App) error {
+	c.app = app
+	app.Go("console", func(ctx context.Context) error {
+		err := c.run(ctx)
+		app.Stop(err)
+		return nil
+	})
+	return nil
+}
+
+// run is the client from login to the last reply.
+func (c *Console) run(ctx context.Context) error {
+	conn, err := c.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	lines := c.readLines()
+	for {
+		select {
+		case line, more := <-lines:
+			if !more {
+				return c.awaitReplies(ctx, conn)
+			}
+			quit, err := c.handleLine(conn, line)
+			if err != nil {
+				return lost(conn, err)
+			}
+			if quit {
+				return c.awaitReplies(ctx, conn)
+			}
+		case <-conn.Done():
+			return lost(conn, nil)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// readLines reads standard input on a goroutine that is left behind when the
+// process ends: a read cannot be called off.
+func (c *Console) readLines() <-chan string {
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		in := bufio.NewReader(c.app.Stdin)
+		for {
+			line, err := in.ReadString('\n')
+			if line != "" {
+				lines <- line
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return lines
+}
+
+func lost(conn *clientapi.Conn, err error) error {
+	select {
+	case <-conn.Done():
+		err = conn.Err()
+	default:
+	}
+	return fmt.Errorf("connection lost: %w", err)
+}
+
+// awaitReplies waits until every own line has come back.
+func (c *Console) awaitReplies(ctx context.Context, conn *clientapi.Conn) error {
+	timeout := time.NewTimer(lastReplies)
+	defer timeout.Stop()
+	for {
+		c.mu.Lock()
+		n := c.count
+		c.mu.Unlock()
+		if n == 0 {
+			return nil
+		}
+		select {
+		case <-c.back:
+		case <-conn.Done():
+			return lost(conn, nil)
+		case <-timeout.C:
+			return fmt.Errorf("%d of the lines sent did not come back within %v", n, lastReplies)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// sent notes a line that has to come back.
+func (c *Console) sent(line string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting[line]++
+	c.count++
+}
+
+// heard notes a line that has come, from us or somebody else.
+func (c *Console) heard(line string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waiting[line] == 0 {
+		return
+	}
+	if c.waiting[line]--; c.waiting[line] == 0 {
+		delete(c.waiting, line)
+	}
+	c.settle()
+}
+
+// settle counts one own line less that is waited for. The caller holds mu.
+func (c *Console) settle() {
+	if c.count == 0 {
+		return
+	}
+	if c.count--; c.count == 0 {
+		select {
+		case c.back <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Message prints what the server sends.
+func (c *Console) Message(id uint16, body []byte) error {
+	switch id {
+	case pb.ChatACKID:
+		var m pb.ChatACK
+		if err := proto.Unmarshal(body, &m); err != nil {
+			return fmt.Errorf("decode ChatACK: %w", err)
+		}
+		c.print(m.Content)
+		c.heard(m.Content)
+	case pb.RejectACKID:
+		var m pb.RejectACK
+		if err := proto.Unmarshal(body, &m); err != nil {
+			return fmt.Errorf("decode RejectACK: %w", err)
+		}
+		return c.rejected(&m)
+	}
+	return nil // a newer server may say more than we understand
+}
+
+// rejected tells the person what the server did not take; about the connection
+// as a whole it is the end.
+func (c *Console) rejected(m *pb.RejectACK) error {
+	if m.MsgId == 0 {
+		return &clientapi.Refused{What: "connection", Code: m.Code, Reason: m.Reason}
+	}
+	c.say("not taken: %s (%s, %v)", m.Reason, pb.MessageName(uint16(m.MsgId)), m.Code)
+	if uint16(m.MsgId) == pb.ChatREQID {
+		c.mu.Lock()
+		c.settle()
+		c.mu.Unlock()
+	}
+	return nil
+}
+
+// Batch has nothing to do: lines are printed as they come.
+func (c *Console) Batch() {}
+
+func (c *Console) print(line string) { fmt.Fprintln(c.app.Stdout, line) }
+
+// say tells the person something that is no chat, where it does not mix with
+// the lines of a pipe.
+func (c *Console) say(format string, args ...any) { fmt.Fprintf(c.app.Stderr, format+"\n", args...) }

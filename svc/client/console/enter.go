@@ -1,0 +1,104 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/davyxu/cellmesh_demo/basefx"
+	"github.com/davyxu/cellmesh_demo/proto/pb"
+	"github.com/davyxu/cellmesh_demo/svc/client/clientapi"
+	"github.com/davyxu/cellmesh_demo/util/discovery"
+)
+
+// retryEvery is how often the client tries again while servers start.
+const retryEvery = 300 * time.Millisecond
+
+// enter logs in and connects. Servers that are not up yet are waited for, and
+// the person is told once for what.
+func (c *Console) enter(ctx context.Context) (*clientapi.Conn, error) {
+	deadline := time.Now().Add(c.wait)
+	waitCtx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	cfg := &clientapi.Config{
+		CommType: c.commType, Version: c.version, Platform: c.platform, UID: c.uid, Credential: c.secret,
+		Features: uint32(pb.VerifyREQ_Reject),
+	}
+	said := ""
+	for {
+		conn, err := c.tryEnter(ctx, waitCtx, cfg)
+		if err == nil {
+			return conn, nil
+		}
+		if !comesUp(err) || ctx.Err() != nil || time.Now().After(deadline) {
+			return nil, err
+		}
+		if why := err.Error(); why != said {
+			said = why
+			c.say("waiting: %s", why)
+		}
+		select {
+		case <-time.After(retryEvery):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// tryEnter tries once; finding login through memsd waits as long as wait lasts.
+func (c *Console) tryEnter(ctx, wait context.Context, cfg *clientapi.Config) (*clientapi.Conn, error) {
+	addr := c.login
+	if addr == "" {
+		var err error
+		if addr, err = c.findLogin(wait); err != nil {
+			return nil, err
+		}
+	}
+	grant, err := clientapi.Login(wait, addr, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return clientapi.Connect(ctx, grant, cfg, c)
+}
+
+// comesUp reports whether err is one that waiting may mend.
+func comesUp(err error) bool {
+	var r *clientapi.Refused
+	if errors.As(err, &r) {
+		switch r.Code {
+		case pb.ResultCode_AgentNotFound, pb.ResultCode_GameNotFound, pb.ResultCode_ServerBusy:
+			return true
+		}
+		return false
+	}
+	return true // not reachable
+}
+
+// findLogin waits until discovery shows a login.
+func (c *Console) findLogin(ctx context.Context) (string, error) {
+	reg := c.app.Discover()
+	late := time.AfterFunc(time.Second, func() {
+		if reg.Snapshot().Revision() == 0 {
+			c.say("waiting: no memsd at %s", c.app.Flags.SDAddr)
+		} else {
+			c.say("waiting: no login is ready")
+		}
+	})
+	defer late.Stop()
+	for snap := reg.Snapshot(); ; {
+		for svc := range snap.Services("login") {
+			if addr := svc.Meta[basefx.MetaWAN]; addr != "" && svc.State == discovery.Ready && c.app.Allows(svc) {
+				return addr, nil
+			}
+		}
+		next, err := reg.Wait(ctx, snap.Revision())
+		if err != nil {
+			if snap.Revision() == 0 {
+				return "", fmt.Errorf("no memsd at %s (start it, or give -login=host:port)", c.app.Flags.SDAddr)
+			}
+			return "", errors.New("no login is ready")
+		}
+		snap = next
+	}
+}

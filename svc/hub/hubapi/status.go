@@ -1,0 +1,96 @@
+package hubapi
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/davyxu/cellmesh_demo/proto/pb"
+)
+
+// statusChannel carries a ServiceStatus of every service once a second.
+const statusChannel = "status"
+
+const statusEvery = time.Second
+
+// forgetAfter is when the status of a service that no longer reports is
+// dropped.
+const forgetAfter = time.Minute
+
+// Status is what a service last said about itself.
+type Status struct {
+	*pb.ServiceStatus
+	At time.Time // when it arrived here, by our own clock
+}
+
+// Age is how old s is.
+func (s Status) Age() time.Duration { return time.Since(s.At) }
+
+// statuses keeps the newest status of each service.
+type statuses struct {
+	mu   sync.Mutex
+	last map[string]Status
+}
+
+// ReportStatus publishes what measure says, once a second, filled in with who
+// we are. Values are absolute: one that is lost harms nothing, so without a hub
+// none is kept. For Start only.
+func (h *Hub) ReportStatus(measure func() *pb.ServiceStatus) {
+	h.every("status", func(context.Context) {
+		h.mu.Lock()
+		there := h.hub() != nil
+		h.mu.Unlock()
+		if !there {
+			return
+		}
+		self, s := h.app.Self(), measure()
+		s.Svcid, s.Epoch, s.UnixMs = self.ID, self.Epoch, time.Now().UnixMilli()
+		if err := h.Publish(statusChannel, s); err != nil {
+			h.log.Debug("status not published", "err", err) // the next one follows in a second
+		}
+	})
+}
+
+// WatchStatus begins to collect what services report. For Start only.
+func (h *Hub) WatchStatus() {
+	h.statuses.last = map[string]Status{}
+	Subscribe(h, statusChannel, func(from string, m *pb.ServiceStatus) {
+		h.statuses.mu.Lock()
+		defer h.statuses.mu.Unlock()
+		if old, ok := h.statuses.last[from]; ok && old.Epoch > m.Epoch {
+			return // of a process that has been replaced
+		}
+		h.statuses.last[from] = Status{m, time.Now()}
+	})
+	h.every("forget statuses", func(context.Context) {
+		h.statuses.mu.Lock()
+		defer h.statuses.mu.Unlock()
+		for id, s := range h.statuses.last {
+			if s.Age() > forgetAfter {
+				delete(h.statuses.last, id)
+			}
+		}
+	})
+}
+
+// Status is the newest status of svcid, if it has reported within the last
+// minute. WatchStatus must have been called.
+func (h *Hub) Status(svcid string) (Status, bool) {
+	h.statuses.mu.Lock()
+	defer h.statuses.mu.Unlock()
+	s, ok := h.statuses.last[svcid]
+	return s, ok
+}
+
+func tick(ctx context.Context, f func(context.Context)) error {
+	t := time.NewTicker(statusEvery)
+	defer t.Stop()
+	for {
+		f(ctx)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

@@ -1,0 +1,178 @@
+// Package desk is the login service: a client asks once, is told who it is and
+// where to go, and the connection ends. desk.go is the program and the one
+// request it answers, choose.go how agent and game are chosen.
+package desk
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/davyxu/cellmesh_demo/basefx"
+	"github.com/davyxu/cellmesh_demo/proto/pb"
+	"github.com/davyxu/cellmesh_demo/svc/hub/hubapi"
+	"github.com/davyxu/cellmesh_demo/svc/login/loginapi"
+	"github.com/davyxu/cellmesh_demo/util/cellnet"
+	"github.com/davyxu/cellmesh_demo/util/discovery"
+)
+
+// idleTimeout ends a connection whose one request does not come.
+const idleTimeout = 10 * time.Second
+
+// maxUID is the longest uid in bytes.
+const maxUID = 128
+
+// Desk is the login service.
+type Desk struct {
+	tokenLife time.Duration
+
+	app    *basefx.App
+	signer *loginapi.Signer
+	choose *chooser
+
+	session         cellnet.Config
+	sessions        cellnet.Counters
+	granted, denied atomic.Int64
+}
+
+// New makes the login service and adds its flags.
+func New(fs *flag.FlagSet) basefx.Service {
+	d := &Desk{}
+	fs.DurationVar(&d.tokenLife, "tokenlife", 5*time.Minute, "how long a token is good for")
+	return d
+}
+
+// Start wires the login service.
+func (d *Desk) Start(ctx context.Context, app *basefx.App) (err error) {
+	d.app = app
+	if d.signer, err = loginapi.NewSigner(); err != nil {
+		return err
+	}
+	app.Go("token key", func(ctx context.Context) error { return d.signer.KeepPublished(ctx, app.Registry) })
+	app.Need("memsd", func(snap *discovery.Snapshot) string {
+		if !d.signer.Published(snap) {
+			return "the key for tokens is not stored yet"
+		}
+		return ""
+	})
+	for _, name := range []string{"agent", "game"} {
+		app.NeedService(name)
+	}
+	hub := hubapi.Join(app)
+	hub.WatchStatus()
+	hub.ReportStatus(func() *pb.ServiceStatus { return &pb.ServiceStatus{} })
+	d.choose = newChooser(app.Registry, app.Allows, hub.Status)
+
+	l, err := app.ListenClients()
+	if err != nil {
+		return err
+	}
+	d.session = cellnet.Config{Framing: cellnet.ClientFraming, MaxFrame: 32 << 10, Counters: &d.sessions}
+	acceptor := &cellnet.Acceptor{Config: &d.session, WebSocket: true, Open: func(s *cellnet.Session) (cellnet.Handler, error) {
+		s.SetReadDeadline(time.Now().Add(idleTimeout))
+		return &visit{desk: d, session: s}, nil
+	}}
+	app.Go("clients", func(ctx context.Context) error { return acceptor.Serve(ctx, l) })
+	app.SessionMetrics("client", &d.sessions)
+	app.Counter("logins_total", "Logins by outcome.", map[string]string{"outcome": "granted"}, func() float64 { return float64(d.granted.Load()) })
+	app.Counter("logins_total", "Logins by outcome.", map[string]string{"outcome": "denied"}, func() float64 { return float64(d.denied.Load()) })
+	return nil
+}
+
+// visit is one connection of a client.
+type visit struct {
+	desk     *Desk
+	session  *cellnet.Session
+	answered bool
+}
+
+var (
+	errAnswered = errors.New("login: answered")
+	errNoLogin  = errors.New("login: a message other than LoginREQ")
+)
+
+// Frame answers the one request.
+func (v *visit) Frame(b []byte) error {
+	if v.answered {
+		return nil // closing
+	}
+	if cellnet.MessageID(b) != pb.LoginREQID {
+		return fmt.Errorf("%w: ID %d", errNoLogin, cellnet.MessageID(b))
+	}
+	var req pb.LoginREQ
+	if err := proto.Unmarshal(b[2:], &req); err != nil {
+		return fmt.Errorf("decode LoginREQ: %w", err)
+	}
+	ack := v.desk.login(&req)
+	if ack.Result == pb.ResultCode_NoError {
+		v.desk.granted.Add(1)
+	} else {
+		v.desk.denied.Add(1)
+		v.desk.app.Log.Info("login refused", "uid", req.Uid, "platform", req.Platform, "remote", v.session.RemoteAddr(), "result", ack.Result, "reason", ack.Reason)
+	}
+	body, err := proto.Marshal(ack)
+	if err != nil {
+		return fmt.Errorf("encode LoginACK: %w", err)
+	}
+	v.answered = true
+	if err := v.session.SendMessage(pb.LoginACKID, body); err != nil {
+		return err
+	}
+	v.session.Close(errAnswered)
+	return nil
+}
+
+// Batch has nothing to do: the answer was sent at once.
+func (v *visit) Batch() {}
+
+// Closed has nothing to give back.
+func (v *visit) Closed(reason error) {
+	if !errors.Is(reason, errAnswered) {
+		v.desk.app.Log.Debug("connection ended without a login", "remote", v.session.RemoteAddr(), "reason", reason)
+	}
+}
+
+// login decides about one request.
+func (d *Desk) login(req *pb.LoginREQ) *pb.LoginACK {
+	deny := func(code pb.ResultCode, format string, args ...any) *pb.LoginACK {
+		return &pb.LoginACK{Result: code, Reason: fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case req.Platform != "demo":
+		return deny(pb.ResultCode_PlatformUnknown, "platform %q is not switched on here; demo is", req.Platform)
+	case req.Uid == "" || len(req.Uid) > maxUID:
+		return deny(pb.ResultCode_CredentialInvalid, "a uid has 1 to %d bytes", maxUID)
+	}
+	agent, wan, code := d.choose.agent()
+	if code != pb.ResultCode_NoError {
+		return deny(code, "no agent is up that clients can reach")
+	}
+	game, code := d.choose.game()
+	if code != pb.ResultCode_NoError {
+		return deny(code, "no game is up")
+	}
+	host, portText, err := net.SplitHostPort(wan)
+	port, perr := strconv.Atoi(portText)
+	if err != nil || perr != nil {
+		return deny(pb.ResultCode_AgentAddressError, "%s announces the address %q", agent, wan)
+	}
+	now := time.Now()
+	token, err := d.signer.Sign(loginapi.Grant{
+		UID:     req.Uid,
+		Epoch:   uint64(now.UnixMicro()), // until logins are counted in the players' store
+		GameID:  game,
+		Expires: now.Add(d.tokenLife),
+	}, now)
+	if err != nil {
+		d.app.Log.Error("login failed", "uid", req.Uid, "err", err)
+		return deny(pb.ResultCode_InternalError, "the server failed")
+	}
+	return &pb.LoginACK{Server: &pb.LoginACK_Server{Ip: host, Port: int32(port)}, GameToken: token, GameSvcId: game}
+}

@@ -1,0 +1,126 @@
+// Package loginapi is what login gives to others: tokens that say who a client
+// is, and how to check them.
+//
+// A token is a JWT signed with Ed25519. Each login process has a key of its
+// own; the private half never leaves it, the public half lies in discovery
+// (keys.go), where those who verify read it live. Open token.go first.
+package loginapi
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5" // the maintained successor of dgrijalva/jwt-go
+
+	"github.com/davyxu/cellmesh_demo/util/discovery"
+)
+
+// issuer is the "iss" of our tokens.
+const issuer = "cellmesh"
+
+// leeway forgives clocks that differ between machines.
+const leeway = 10 * time.Second
+
+// Why a token is refused; what is wrapped around says more, for the log.
+var (
+	ErrInvalid       = errors.New("token is invalid")
+	ErrExpired       = errors.New("token has expired")
+	ErrOtherAudience = errors.New("token is for another service")
+)
+
+// Grant is what a token says.
+type Grant struct {
+	UID     string
+	Epoch   uint64 // grows with every login of the uid
+	GameID  string // svcid of the game it is for
+	ID      string // different for every token
+	Expires time.Time
+}
+
+// claims is a Grant as it stands in the token.
+type claims struct {
+	jwt.RegisteredClaims
+	Epoch uint64 `json:"epoch"`
+}
+
+// Signer makes tokens with one key.
+type Signer struct {
+	kid     string
+	private ed25519.PrivateKey
+	public  ed25519.PublicKey
+}
+
+// NewSigner makes a signer with a new key.
+func NewSigner() (*Signer, error) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make a key for tokens: %w", err)
+	}
+	return &Signer{kid: rand.Text(), private: private, public: public}, nil
+}
+
+// Sign makes the token that says g. An empty g.ID is filled in.
+func (s *Signer) Sign(g Grant, now time.Time) (string, error) {
+	if g.ID == "" {
+		g.ID = rand.Text()
+	}
+	t := jwt.NewWithClaims(jwt.SigningMethodEdDSA, claims{
+		RegisteredClaims: jwt.RegisteredClaims{
+			Issuer:    issuer,
+			Subject:   g.UID,
+			Audience:  jwt.ClaimStrings{g.GameID},
+			IssuedAt:  jwt.NewNumericDate(now),
+			NotBefore: jwt.NewNumericDate(now),
+			ExpiresAt: jwt.NewNumericDate(g.Expires),
+			ID:        g.ID,
+		},
+		Epoch: g.Epoch,
+	})
+	t.Header["kid"] = s.kid
+	token, err := t.SignedString(s.private)
+	if err != nil {
+		return "", fmt.Errorf("sign token: %w", err)
+	}
+	return token, nil
+}
+
+// Verifier checks tokens against the keys in discovery.
+type Verifier struct {
+	registry discovery.Registry
+	parser   *jwt.Parser
+}
+
+// NewVerifier makes a verifier.
+func NewVerifier(registry discovery.Registry) *Verifier {
+	return &Verifier{registry, jwt.NewParser(
+		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}), // pinned: a token does not choose how it is checked
+		jwt.WithIssuer(issuer), jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(leeway),
+	)}
+}
+
+// Verify says what token grants at the game self. The error wraps ErrInvalid,
+// ErrExpired or ErrOtherAudience.
+func (v *Verifier) Verify(token, self string) (Grant, error) {
+	var c claims
+	_, err := v.parser.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) {
+		kid, ok := t.Header["kid"].(string)
+		if !ok {
+			return nil, errors.New("no key ID")
+		}
+		return publicKey(v.registry.Snapshot(), kid, time.Now())
+	})
+	switch {
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return Grant{}, fmt.Errorf("%w: %w", ErrExpired, err)
+	case err != nil:
+		return Grant{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	case c.Subject == "" || len(c.Audience) != 1:
+		return Grant{}, fmt.Errorf("%w: no uid, or not one audience", ErrInvalid)
+	case c.Audience[0] != self:
+		return Grant{}, fmt.Errorf("%w: for %s, this is %s", ErrOtherAudience, c.Audience[0], self)
+	}
+	return Grant{UID: c.Subject, Epoch: c.Epoch, GameID: c.Audience[0], ID: c.ID, Expires: c.ExpiresAt.Time}, nil
+}
