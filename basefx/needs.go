@@ -3,9 +3,14 @@ package basefx
 import (
 	"context"
 	"maps"
+	"time"
 
 	"github.com/davyxu/cellmesh_demo/util/discovery"
 )
+
+// patience is how long a need may stay unmet before anybody is told: most are
+// met in a moment.
+const patience = 500 * time.Millisecond
 
 // waitForNeeds returns when every need is met. What is missing is logged once,
 // and shown by viewsvc and /readyz.
@@ -14,13 +19,16 @@ func (a *App) waitForNeeds(ctx context.Context) error {
 	defer cancel()
 	changed := a.changes(ctx)
 	said := map[string]string{}
+	impatient := time.NewTimer(patience)
+	defer impatient.Stop()
+	late := false
 	for _, n := range a.needs {
 		for {
 			why := n.why(a.Registry.Snapshot())
 			if why == "" {
 				break
 			}
-			if said[n.what] != why {
+			if late && said[n.what] != why {
 				said[n.what] = why
 				if err := a.say(ctx, n.what, why); err != nil {
 					return err
@@ -28,6 +36,8 @@ func (a *App) waitForNeeds(ctx context.Context) error {
 			}
 			select {
 			case <-changed:
+			case <-impatient.C:
+				late = true
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}

@@ -46,14 +46,14 @@ type Receiver interface {
 	Down(reason error)   // last
 }
 
-// Links keeps the links of one process. Wire it (Dial, Receive, Handle, OnUp,
-// OnDown), then Run it; what is wired never changes afterwards.
+// Links keeps the links of one process. Wire it (Receive, Handle, OnUp, OnDown),
+// then Run it; what is wired never changes afterwards. Dial may come at any
+// time.
 type Links struct {
 	cfg     Config
 	session cellnet.Config
 
 	// Wiring, read-only once running.
-	dial    []string
 	receive map[string]func(*Link) Receiver // by the peer's service name, "" for all others
 	control map[uint16]func(l *Link, client uint64, body []byte) error
 	up      []func(*Link)
@@ -61,7 +61,10 @@ type Links struct {
 
 	view atomic.Pointer[view] // established links; replaced, never changed, under mu
 
+	more chan struct{} // capacity 1: names has grown
+
 	mu      sync.Mutex
+	names   []string           // services to dial
 	changed chan struct{}      // closed and remade when view changes
 	dialing map[dialKey]string // running dial loops, with what each last failed on
 }
@@ -91,6 +94,7 @@ func New(cfg Config) *Links {
 		},
 		receive: map[string]func(*Link) Receiver{},
 		control: map[uint16]func(*Link, uint64, []byte) error{},
+		more:    make(chan struct{}, 1),
 		changed: make(chan struct{}),
 		dialing: map[dialKey]string{},
 	}
@@ -101,8 +105,15 @@ func New(cfg Config) *Links {
 // Dial asks for a link to every instance of the named service that discovery
 // shows and the link rule allows.
 func (ls *Links) Dial(service string) {
-	if !slices.Contains(ls.dial, service) {
-		ls.dial = append(ls.dial, service)
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if slices.Contains(ls.names, service) {
+		return
+	}
+	ls.names = append(ls.names, service)
+	select {
+	case ls.more <- struct{}{}:
+	default:
 	}
 }
 
@@ -179,20 +190,32 @@ func (ls *Links) Trouble(service string) string {
 func (ls *Links) Run(ctx context.Context) {
 	var loops sync.WaitGroup
 	defer loops.Wait()
-	rev := uint64(0)
-	for {
+	for ctx.Err() == nil {
 		snap := ls.cfg.Registry.Snapshot()
-		if snap.Revision() > rev {
-			rev = snap.Revision()
-			ls.reconcile(ctx, snap, &loops)
-		}
-		if _, err := ls.cfg.Registry.Wait(ctx, rev); err != nil {
-			break
-		}
+		ls.reconcile(ctx, snap, &loops)
+		ls.await(ctx, snap.Revision())
 	}
-	<-ctx.Done()
 	for _, l := range ls.All() {
 		l.session.Close(ErrStopping)
+	}
+}
+
+// await returns when discovery has changed since rev, or there is more to
+// dial.
+func (ls *Links) await(ctx context.Context, rev uint64) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	wait.Go(func() {
+		if _, err := ls.cfg.Registry.Wait(ctx, rev); err == nil {
+			cancel()
+		}
+	})
+	select {
+	case <-ls.more:
+		cancel()
+	case <-ctx.Done():
 	}
 }
 
@@ -202,7 +225,7 @@ func (ls *Links) reconcile(ctx context.Context, snap *discovery.Snapshot, loops 
 	self := ls.cfg.Self().ID
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	for _, name := range ls.dial {
+	for _, name := range ls.names {
 		for svc := range snap.Services(name) {
 			k := dialKey{svc.ID, svc.Addr}
 			if _, runs := ls.dialing[k]; runs || svc.Addr == "" || svc.ID == self || !ls.cfg.Rule.Allows(svc.Name, svc.Group) {

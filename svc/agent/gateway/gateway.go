@@ -63,8 +63,9 @@ func (g *Gateway) Start(ctx context.Context, app *basefx.App) error {
 	g.links.Receive("", func(l *link.Link) link.Receiver { return &backend{g: g, link: l} })
 	link.Handle(g.links, g.bindBackend)
 	link.Handle(g.links, g.clientKick)
-	app.NeedLink("game")
 	app.Need("routes", g.needRules)
+	app.NeedLink("game")
+	app.Need("backends", g.needLinks)
 	app.Go("rules", g.followRules)
 
 	hub := hubapi.Join(app)

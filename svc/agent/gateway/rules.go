@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"slices"
 
 	"github.com/davyxu/cellmesh_demo/svc/agent/route"
 	"github.com/davyxu/cellmesh_demo/util/discovery"
@@ -30,6 +31,9 @@ func (g *Gateway) followRules(ctx context.Context) error {
 				g.log.Error("route rules refused, the old ones stay in force", "key", route.Key, "revision", snap.Revision(), "err", err)
 			} else {
 				g.rules.Store(table)
+				for _, name := range backends(table) {
+					g.links.Dial(name)
+				}
 				g.log.Info("route rules in force", "rules", table.Len(), "revision", snap.Revision())
 			}
 		}
@@ -38,4 +42,32 @@ func (g *Gateway) followRules(ctx context.Context) error {
 			return nil // ctx is done, or the registry closed
 		}
 	}
+}
+
+// backends are the services that clients' messages go to, but for the agent
+// itself.
+func backends(t *route.Table) []string {
+	var names []string
+	for _, r := range t.Rules() {
+		if r.Access != route.Blocked && r.Service != "agent" && !slices.Contains(names, r.Service) {
+			names = append(names, r.Service)
+		}
+	}
+	return names
+}
+
+// needLinks holds the agent back until it is linked to every backend that
+// discovery shows: a client it is given may talk to any of them at once.
+func (g *Gateway) needLinks(snap *discovery.Snapshot) string {
+	for _, name := range backends(g.rules.Load()) {
+		for svc := range snap.Services(name) {
+			if svc.Addr != "" && g.app.Allows(svc) && g.links.Get(svc.ID) == nil {
+				if trouble := g.links.Trouble(name); trouble != "" {
+					return "cannot link to " + name + ": " + trouble
+				}
+				return "linking to " + svc.ID
+			}
+		}
+	}
+	return ""
 }

@@ -1,0 +1,182 @@
+// Package cluster runs a whole cluster of real services inside one process, for
+// tests: real flags, real sockets on loopback, real start and stop; only
+// discovery is in memory and shared. There is one file.
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/davyxu/cellmesh_demo/basefx"
+	"github.com/davyxu/cellmesh_demo/proto/pb"
+	"github.com/davyxu/cellmesh_demo/svc/agent/gateway"
+	"github.com/davyxu/cellmesh_demo/svc/agent/route"
+	"github.com/davyxu/cellmesh_demo/svc/game/world"
+	"github.com/davyxu/cellmesh_demo/svc/hub/broker"
+	"github.com/davyxu/cellmesh_demo/svc/login/desk"
+	"github.com/davyxu/cellmesh_demo/svc/social/chat"
+	"github.com/davyxu/cellmesh_demo/util/discovery"
+)
+
+// startTimeout bounds the start of one service, with what it waits for.
+const startTimeout = 20 * time.Second
+
+// services are the programs a cluster can have.
+func services() map[string]func(*flag.FlagSet) basefx.Service {
+	return map[string]func(*flag.FlagSet) basefx.Service{
+		"hub": broker.New, "login": desk.New, "agent": gateway.New, "game": world.New, "social": chat.New,
+	}
+}
+
+// Cluster is a running cluster. Everything in it ends with the test.
+type Cluster struct {
+	T        testing.TB
+	Memory   *discovery.Memory
+	Registry discovery.Registry // a handle for looking
+}
+
+// New makes an empty cluster that knows the routes.
+func New(t testing.TB) *Cluster {
+	c := &Cluster{T: t, Memory: discovery.NewMemory()}
+	c.Registry = c.Memory.Open()
+	t.Cleanup(func() { c.Registry.Close() })
+	table, err := route.FromMessages(pb.Messages())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Set(route.Key, string(route.Marshal(table)))
+	return c
+}
+
+// Start makes a cluster with one of every service, ready.
+func Start(t testing.TB) *Cluster {
+	c := New(t)
+	var all []*Process
+	for _, name := range []string{"hub", "game", "social", "agent", "login"} {
+		all = append(all, c.Launch(name))
+	}
+	for _, p := range all {
+		p.WaitReady()
+	}
+	return c
+}
+
+// Set sets a value in discovery.
+func (c *Cluster) Set(key, value string) {
+	c.T.Helper()
+	if err := discovery.Set(c.T.Context(), c.Registry, key, value); err != nil {
+		c.T.Fatal(err)
+	}
+}
+
+// Process is one running service.
+type Process struct {
+	Name string
+	App  *basefx.App // once ready
+
+	t        testing.TB
+	registry discovery.Registry
+	cancel   context.CancelFunc
+	ready    chan struct{}
+	done     chan struct{}
+	err      error
+	log      safeBuffer
+}
+
+// Launch starts a service and returns at once.
+func (c *Cluster) Launch(name string, args ...string) *Process {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &Process{Name: name, t: c.T, registry: c.Memory.Open(), cancel: cancel, ready: make(chan struct{}), done: make(chan struct{})}
+	args = append([]string{"-flagfile=", "-httpaddr=127.0.0.1:0", "-loglevel=debug", "-logcolor=false"}, args...)
+	go func() {
+		defer close(p.done)
+		defer p.registry.Close()
+		p.err = basefx.Run(ctx, name, services()[name], basefx.Options{
+			Args: args, Stdin: strings.NewReader(""), Stdout: &p.log, Stderr: &p.log, Registry: p.registry,
+			Ready: func(a *basefx.App) { p.App = a; close(p.ready) },
+		})
+	}()
+	c.T.Cleanup(func() {
+		p.Stop()
+		if c.T.Failed() {
+			c.T.Logf("--- log of %s\n%s", name, p.log.String())
+		}
+	})
+	return p
+}
+
+// WaitReady waits until the service is ready.
+func (p *Process) WaitReady() *Process {
+	p.t.Helper()
+	select {
+	case <-p.ready:
+		return p
+	case <-p.done:
+		p.t.Fatalf("%s ended before it was ready: %v", p.Name, p.err)
+	case <-time.After(startTimeout):
+		p.t.Fatalf("%s is not ready after %v", p.Name, startTimeout)
+	}
+	return nil
+}
+
+// Stop stops the service gracefully, waits for its end and returns its error.
+func (p *Process) Stop() error {
+	p.cancel()
+	select {
+	case <-p.done:
+		return p.err
+	case <-time.After(startTimeout):
+		p.t.Errorf("%s does not stop", p.Name)
+		return fmt.Errorf("%s does not stop", p.Name)
+	}
+}
+
+// Log is what the service has logged so far.
+func (p *Process) Log() string { return p.log.String() }
+
+// Addr is where the newest ready instance of a service with clients listens for
+// them.
+func (c *Cluster) Addr(svcid string) string {
+	c.T.Helper()
+	svc, ok := c.Registry.Snapshot().Service(svcid)
+	if !ok || svc.Meta[basefx.MetaWAN] == "" {
+		c.T.Fatalf("%s is not in discovery, or has no address for clients", svcid)
+	}
+	return svc.Meta[basefx.MetaWAN]
+}
+
+// Eventually polls until ok says so.
+func Eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(startTimeout)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", startTimeout, what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// safeBuffer is a buffer that many may write and read.
+type safeBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
