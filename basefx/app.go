@@ -18,15 +18,6 @@ import (
 	"github.com/davyxu/cellmesh_demo/util/discovery"
 )
 
-// What services announce about themselves in discovery, beside their address.
-const (
-	MetaWAN     = "wan"     // host:port for clients
-	MetaHTTP    = "http"    // host:port of the operators' endpoint
-	MetaPID     = "pid"     // process ID
-	MetaVersion = "version" // revision it was built from
-	MetaWaits   = "waits"   // while starting: for what
-)
-
 // App is the running process, as its service sees it.
 type App struct {
 	Name   string // of the program: "game"
@@ -191,7 +182,7 @@ func (a *App) ListenClients() (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.Announce(MetaWAN, net.JoinHostPort(a.Flags.WanIP, port))
+	a.Announce(discovery.MetaWAN, net.JoinHostPort(a.Flags.WanIP, port))
 	return l, nil
 }
 

@@ -52,7 +52,7 @@ func (a *App) say(ctx context.Context, what, why string) error {
 	a.waits.Store(&text)
 	return a.lease.Update(ctx, func(s *discovery.Service) {
 		s.Meta = maps.Clone(s.Meta)
-		s.Meta[MetaWaits] = text
+		s.Meta[discovery.MetaWaits] = text
 	})
 }
 

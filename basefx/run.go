@@ -185,7 +185,7 @@ func (a *App) cause(ctx context.Context, err error) error {
 // a standalone program that wants discovery calls it in Start.
 func (a *App) Discover() discovery.Registry {
 	if a.Registry == nil {
-		a.owned = discovery.Dial(a.life, a.Flags.SDAddr, discovery.Options{Log: a.Logger("discovery"), Secret: a.Flags.Secret})
+		a.owned = discovery.Dial(a.life, a.Flags.SDAddr, discovery.Options{Log: a.Logger("discovery"), Name: a.Name, Secret: a.Flags.Secret})
 		a.Registry = a.owned
 	}
 	return a.Registry
@@ -198,9 +198,9 @@ func (a *App) join(ctx context.Context, httpAddr string) error {
 		a.Log.Info("waiting for memsd: go run ./svc/memsd", "addr", a.Flags.SDAddr)
 	})
 	defer late.Stop()
-	meta := map[string]string{MetaPID: strconv.Itoa(os.Getpid()), MetaVersion: version()}
+	meta := map[string]string{discovery.MetaPID: strconv.Itoa(os.Getpid()), discovery.MetaVersion: version()}
 	if httpAddr != "" {
-		meta[MetaHTTP] = httpAddr
+		meta[discovery.MetaHTTP] = httpAddr
 	}
 	lease, err := reg.Register(ctx, discovery.Service{
 		Name: a.Name, Index: a.Flags.SvcIndex, Group: a.Flags.SvcGroup, State: discovery.Starting, Meta: meta,
@@ -243,14 +243,14 @@ func (a *App) becomeReady(ctx context.Context) error {
 	err = a.lease.Update(ctx, func(s *discovery.Service) {
 		s.State = discovery.Ready
 		s.Meta = maps.Clone(s.Meta)
-		delete(s.Meta, MetaWaits)
+		delete(s.Meta, discovery.MetaWaits)
 	})
 	if err != nil {
 		return fmt.Errorf("announce: %w", err)
 	}
 	self := a.Self()
 	args := []any{"epoch", self.Epoch}
-	for _, at := range [...]struct{ key, addr string }{{"links", self.Addr}, {"clients", self.Meta[MetaWAN]}, {"http", self.Meta[MetaHTTP]}} {
+	for _, at := range [...]struct{ key, addr string }{{"links", self.Addr}, {"clients", self.Meta[discovery.MetaWAN]}, {"http", self.Meta[discovery.MetaHTTP]}} {
 		if at.addr != "" {
 			args = append(args, at.key, at.addr)
 		}

@@ -145,10 +145,10 @@ func (p *Process) Log() string { return p.log.String() }
 func (c *Cluster) Addr(svcid string) string {
 	c.T.Helper()
 	svc, ok := c.Registry.Snapshot().Service(svcid)
-	if !ok || svc.Meta[basefx.MetaWAN] == "" {
+	if !ok || svc.Meta[discovery.MetaWAN] == "" {
 		c.T.Fatalf("%s is not in discovery, or has no address for clients", svcid)
 	}
-	return svc.Meta[basefx.MetaWAN]
+	return svc.Meta[discovery.MetaWAN]
 }
 
 // Eventually polls until ok says so.

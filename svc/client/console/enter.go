@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/davyxu/cellmesh_demo/basefx"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/client/clientapi"
 	"github.com/davyxu/cellmesh_demo/util/discovery"
@@ -88,7 +87,7 @@ func (c *Console) findLogin(ctx context.Context) (string, error) {
 	defer late.Stop()
 	for snap := reg.Snapshot(); ; {
 		for svc := range snap.Services("login") {
-			if addr := svc.Meta[basefx.MetaWAN]; addr != "" && svc.State == discovery.Ready && c.app.Allows(svc) {
+			if addr := svc.Meta[discovery.MetaWAN]; addr != "" && svc.State == discovery.Ready && c.app.Allows(svc) {
 				return addr, nil
 			}
 		}

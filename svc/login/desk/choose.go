@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/davyxu/cellmesh_demo/basefx"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/hub/hubapi"
 	"github.com/davyxu/cellmesh_demo/util/discovery"
@@ -38,11 +37,11 @@ func newChooser(reg discovery.Registry, allowed func(*discovery.Service) bool, s
 
 // agent chooses an agent and tells its address for clients.
 func (c *chooser) agent() (svcid, wan string, code pb.ResultCode) {
-	svc := c.least("agent", func(s *discovery.Service) bool { return s.Meta[basefx.MetaWAN] != "" })
+	svc := c.least("agent", func(s *discovery.Service) bool { return s.Meta[discovery.MetaWAN] != "" })
 	if svc == nil {
 		return "", "", pb.ResultCode_AgentNotFound
 	}
-	return svc.ID, svc.Meta[basefx.MetaWAN], pb.ResultCode_NoError
+	return svc.ID, svc.Meta[discovery.MetaWAN], pb.ResultCode_NoError
 }
 
 // game chooses a game.
