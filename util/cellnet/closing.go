@@ -23,11 +23,11 @@ func (s *Session) Close(reason error) {
 		return
 	}
 	s.end(reason)
-	if s.ws {
+	if s.web != nil {
 		s.appendClose(reason)
 	}
-	s.cutoff = time.Now().Add(s.cfg.linger())
-	s.conn.SetDeadline(s.cutoff)
+	s.deadline = time.Now().Add(s.cfg.linger())
+	s.conn.SetDeadline(s.deadline)
 	if s.writing {
 		s.mu.Unlock() // whoever writes sees to the rest
 		return
@@ -47,13 +47,15 @@ func (s *Session) Abort(reason error) {
 		s.end(reason)
 	}
 	s.mu.Unlock()
-	s.reset()
+	reset(s.conn)
 }
 
-// end sets the reason. The lock is held.
+// end sets the reason, and sees to it that a reader finishes the session. The
+// lock is held.
 func (s *Session) end(reason error) {
 	s.reason = reason
 	s.stopped.Store(true)
+	s.wake()
 }
 
 // cut aborts a session whose peer does not read, and counts it.
@@ -64,15 +66,14 @@ func (s *Session) cut(reason error) {
 		s.end(reason)
 	}
 	s.mu.Unlock()
-	if c := s.cfg.Counters; c != nil && first {
-		c.SlowCut.Add(1)
+	if first {
+		s.cfg.Counters.slowCut()
 	}
-	s.reset()
+	reset(s.conn)
 }
 
-// reset closes the connection without care for what is under way.
-func (s *Session) reset() {
-	conn := s.conn
+// reset closes a connection without care for what is under way.
+func reset(conn net.Conn) {
 	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		conn = t.NetConn() // TLS would try to say goodbye
 	}
@@ -87,7 +88,7 @@ func (s *Session) appendClose(reason error) {
 	var code [2]byte
 	binary.BigEndian.PutUint16(code[:], wsCloseCode(reason))
 	before := len(s.out)
-	s.out = appendWS(s.grow(2+wsMaxHead), s.masks, wsClose, code[:], nil)
+	s.out = appendWS(s.grow(2+wsMaxHead), s.web.masks, wsClose, code[:], nil)
 	s.pending += len(s.out) - before
 }
 
@@ -156,9 +157,7 @@ func (s *Session) finish() error {
 		putBuffer(s.in)
 		s.in = nil
 	}
-	if c := s.cfg.Counters; c != nil {
-		c.Open.Add(-1)
-	}
+	s.cfg.Counters.opened(-1)
 	s.handler.Closed(reason)
 	return reason
 }

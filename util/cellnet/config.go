@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
-	"sync/atomic"
 	"time"
 )
 
@@ -62,26 +61,6 @@ type Config struct {
 
 	// DialContext is what Dial connects with; nil means a plain net.Dialer.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
-}
-
-// Counters tell what sessions and acceptors did. All only grow, but for Open.
-type Counters struct {
-	Open      atomic.Int64 // sessions being read right now
-	FramesIn  atomic.Int64
-	BytesIn   atomic.Int64
-	Reads     atomic.Int64 // reads that brought bytes
-	FramesOut atomic.Int64 // frames handed to the system, not merely appended
-	BytesOut  atomic.Int64
-	Writes    atomic.Int64 // writes that took bytes
-	Blocked   atomic.Int64 // times a socket was full and a writer goroutine took over
-	SlowCut   atomic.Int64 // sessions cut with ErrSlowConsumer or ErrWriteTimeout
-	Refused   atomic.Int64 // frames refused with ErrFull
-
-	Accepted      atomic.Int64 // connections accepted, also those refused afterwards
-	OverLimit     atomic.Int64 // refused: Acceptor.MaxConns reached
-	OverAddrLimit atomic.Int64 // refused: Acceptor.MaxPerAddr reached
-	BadHandshake  atomic.Int64 // closed before a session opened: silence, bad upgrade, TLS
-	OpenRefused   atomic.Int64 // refused by Acceptor.Open
 }
 
 func (c *Config) maxFrame() int {

@@ -83,7 +83,7 @@ func (s *Session) upgrade() error {
 	if _, err := up.Upgrade(w, req, nil); err != nil {
 		return fmt.Errorf("%w: %w", ErrHandshake, err)
 	}
-	s.ws = true
+	s.web = &webSocket{}
 	return nil
 }
 
@@ -122,6 +122,6 @@ func (s *Session) upgradeClient(ctx context.Context, u *url.URL) error {
 		}
 		return fmt.Errorf("%w: %w", ErrHandshake, err)
 	}
-	s.ws, s.masks = true, true
+	s.web = &webSocket{masks: true}
 	return nil
 }

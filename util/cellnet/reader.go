@@ -21,6 +21,7 @@ const (
 
 // read hands over what arrives until the connection can be read no further.
 func (s *Session) read() {
+	s.readErr = nil
 	if len(s.in) > 0 { // left over from the handshake
 		s.handOver()
 	}
@@ -40,10 +41,8 @@ func (s *Session) read() {
 func (s *Session) received(n int, err error) bool {
 	s.in = s.in[:len(s.in)+n]
 	if n > 0 {
-		if c := s.cfg.Counters; c != nil {
-			c.Reads.Add(1)
-			c.BytesIn.Add(int64(n))
-		}
+		s.reads.Add(1)
+		s.cfg.Counters.read(n)
 		s.handOver()
 	}
 	if err == nil && s.stopped.Load() && s.dropped > maxDropped {
@@ -60,13 +59,11 @@ func (s *Session) handOver() {
 	if !s.stopped.Load() {
 		frames, err := s.deliver()
 		if frames > 0 {
-			if c := s.cfg.Counters; c != nil {
-				c.FramesIn.Add(int64(frames))
-			}
+			s.cfg.Counters.received(frames)
 			s.handler.Batch()
 		}
-		if s.pong {
-			s.pong = false
+		if s.web != nil && s.web.pong {
+			s.web.pong = false
 			s.Flush()
 		}
 		if err != nil {
@@ -107,7 +104,7 @@ func (s *Session) deliver() (frames int, err error) {
 
 func (s *Session) next(b []byte, limit int) (frame []byte, total int, err error) {
 	switch {
-	case s.ws:
+	case s.web != nil:
 		return s.nextWSFrame(b, limit)
 	case s.cfg.Framing == ClientFraming:
 		return nextClientFrame(b, limit)
@@ -164,7 +161,7 @@ func (s *Session) readSize() int {
 // readReason turns why reading ended into the reason of the session.
 func (s *Session) readReason() error {
 	switch {
-	case s.readErr == io.EOF && (len(s.in) > 0 || s.parts != nil):
+	case s.readErr == io.EOF && (len(s.in) > 0 || s.web != nil && s.web.parts != nil):
 		return io.ErrUnexpectedEOF
 	case errors.Is(s.readErr, os.ErrDeadlineExceeded):
 		return ErrReadTimeout

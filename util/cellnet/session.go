@@ -27,43 +27,46 @@ type Handler interface {
 // Session is one connection that carries frames. Its methods may be called by
 // any goroutine at any time, but for Run, which is called once.
 type Session struct {
-	// Set once, before anyone else knows the session.
-	conn  net.Conn
-	cfg   *Config
-	sock  socket // the way around conn to its descriptor, where there is one
-	ws    bool   // WebSocket frames
-	masks bool   // we are the WebSocket client
+	// Set before anyone else knows the session.
+	conn   net.Conn
+	cfg    *Config
+	sock   socket     // the way around conn to its descriptor, where there is one
+	web    *webSocket // nil: not a WebSocket
+	server *server    // whose Acceptor made the session; nil: none
 
-	// Owned by the goroutine that reads (Run).
+	// Owned by the goroutine that reads.
 	handler Handler
 	in      []byte // read and not handed over yet; nil while there is nothing
 	need    int    // bytes the frame at the beginning of in has, as far as known
-	parts   []byte // a fragmented WebSocket message so far; nil: none begun
-	readErr error  // why the connection can be read no further
+	readErr error  // why reading stopped
 	dropped int    // bytes read and dropped since the session began to close
-	pong    bool   // pongs were appended that nobody else flushes
 
 	// Owned by whoever set writing.
 	flight []byte // being written, from the beginning of its buffer
-	sent   int    // bytes of flight the socket has taken
+	sent   int    // bytes of flight the system has taken
+	took   int    // how many of them in the last write
 	frames int    // frames in flight
-	took   int    // what the last write took
-	wrote  error  // what the last write said
 
-	stopped atomic.Bool // reason is set; saves the reader the lock
+	// Owned by the sweeper of the server.
+	seen  uint32 // reads at the last sweep
+	quiet uint32 // sweeps without a read
+
+	reads   atomic.Uint32 // reads that brought bytes; written by the reader
+	stopped atomic.Bool   // reason is set; saves the reader the lock
 
 	mu        sync.Mutex
 	out       []byte        // whole frames waiting for a write; nil when none
 	outFrames int           // frames in out
-	pending   int           // bytes appended that the socket has not taken yet
+	pending   int           // bytes appended that the system has not taken yet
 	batch     int           // size of the last batch written: how big out begins
 	writing   bool          // somebody writes, and will see to all that is appended meanwhile
 	armed     bool          // a write deadline is set
-	reading   bool          // Run reads
+	reading   bool          // somebody reads, or will as soon as there is something
+	renewing  bool          // the read deadline is the sweeper's
+	dozing    bool          // nobody waits for bytes but the server's dozer
 	drained   chan struct{} // closed when writing ends, for the one who waits; nil: nobody
+	deadline  time.Time     // of SetReadDeadline; once closing, when Linger is over
 	reason    error         // why the session ends; nil while it lives
-	cutoff    time.Time     // when a closing session has lingered long enough
-	deadline  time.Time     // of SetReadDeadline
 }
 
 // NewSession makes a session of an established connection, which it owns from
@@ -102,9 +105,7 @@ func (s *Session) begin(h Handler) {
 	s.mu.Lock()
 	s.reading = true
 	s.mu.Unlock()
-	if c := s.cfg.Counters; c != nil {
-		c.Open.Add(1)
-	}
+	s.cfg.Counters.opened(1)
 }
 
 // RemoteAddr is the peer's address.
@@ -114,7 +115,7 @@ func (s *Session) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }
 func (s *Session) LocalAddr() net.Addr { return s.conn.LocalAddr() }
 
 // IsWebSocket reports whether frames travel as WebSocket messages.
-func (s *Session) IsWebSocket() bool { return s.ws }
+func (s *Session) IsWebSocket() bool { return s.web != nil }
 
 // Reason is why the session ends; nil while it lives.
 func (s *Session) Reason() error {
@@ -139,5 +140,6 @@ func (s *Session) SetReadDeadline(t time.Time) error {
 		return ErrClosed // closing has a deadline of its own
 	}
 	s.deadline = t
+	s.wake()
 	return s.conn.SetReadDeadline(t)
 }

@@ -16,6 +16,12 @@ type socket struct {
 	raw syscall.RawConn
 	// Made once, because each costs an allocation.
 	onReadable, onWritable func(fd uintptr) bool
+
+	errno syscall.Errno // of the last write; owned as Session.flight is
+
+	// Owned by the dozer, under the session's lock.
+	fd      int32
+	watched bool
 }
 
 func (k *socket) open(s *Session) {
@@ -67,7 +73,7 @@ func (k *socket) tryWrite(s *Session) error {
 	if err := k.raw.Write(k.onWritable); err != nil {
 		return err
 	}
-	return s.wrote
+	return s.writeError()
 }
 
 // waitWrite waits until something was taken, or the write deadline.
@@ -75,29 +81,36 @@ func (k *socket) waitWrite(s *Session) error {
 	s.took = 0
 	err := k.raw.Write(func(fd uintptr) bool {
 		s.writable(fd)
-		return s.took > 0 || s.wrote != nil
+		return s.took > 0 || k.errno != 0
 	})
 	if err != nil {
 		return err
 	}
-	return s.wrote
+	return s.writeError()
 }
 
 func (s *Session) writable(fd uintptr) bool {
-	s.wrote = nil
+	s.sock.errno = 0
 	for {
 		n, err := syscall.Write(int(fd), s.flight[s.sent:])
-		switch {
-		case err == syscall.EINTR:
-			continue
-		case err == syscall.EAGAIN:
-		case err != nil:
-			s.wrote = s.opError("write", err)
-		default:
+		switch errno, _ := err.(syscall.Errno); errno {
+		case 0:
 			s.took = n
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+		default:
+			s.sock.errno = errno
 		}
 		return true
 	}
+}
+
+func (s *Session) writeError() error {
+	if s.sock.errno == 0 {
+		return nil
+	}
+	return s.opError("write", s.sock.errno)
 }
 
 func (s *Session) opError(op string, err error) error {

@@ -79,6 +79,14 @@ func readWSHead(b []byte) (h wsHead, err error) {
 	return h, nil
 }
 
+// webSocket is what a session that is one has besides. The parts are the
+// reader's.
+type webSocket struct {
+	masks bool   // we are the client
+	parts []byte // a message in parts so far; nil: none begun
+	pong  bool   // pongs were appended that nobody else flushes
+}
+
 // nextWSFrame looks for a message at the beginning of b, as the other next*
 // functions do. A nil frame with total <= len(b) is a part of a message or a
 // control frame, which has been dealt with: look on behind it.
@@ -87,15 +95,15 @@ func (s *Session) nextWSFrame(b []byte, limit int) (frame []byte, total int, err
 	if err != nil || h.size > len(b) {
 		return nil, h.size, err
 	}
-	if h.masked == s.masks {
+	if h.masked == s.web.masks {
 		return nil, 0, fmt.Errorf("%w: a WebSocket client must mask, a server must not", ErrBadFrame)
 	}
 	control := h.opcode >= wsClose
 	switch {
 	case control && (!h.final || h.payload > wsMaxControl):
 		return nil, 0, fmt.Errorf("%w: WebSocket control frame in parts or of %d bytes", ErrBadFrame, h.payload)
-	case !control && h.payload > uint64(limit-len(s.parts)):
-		return nil, 0, tooLarge(uint64(len(s.parts))+h.payload, limit)
+	case !control && h.payload > uint64(limit-len(s.web.parts)):
+		return nil, 0, tooLarge(uint64(len(s.web.parts))+h.payload, limit)
 	}
 	total = h.size + int(h.payload)
 	if len(b) < total {
@@ -114,7 +122,7 @@ func (s *Session) nextWSFrame(b []byte, limit int) (frame []byte, total int, err
 
 // wsMessage returns the message that ends with this data frame, nil if it does not end yet.
 func (s *Session) wsMessage(h wsHead, payload []byte) ([]byte, error) {
-	begun := s.parts != nil
+	begun := s.web.parts != nil
 	switch {
 	case h.opcode == wsText:
 		return nil, errWSText
@@ -123,14 +131,14 @@ func (s *Session) wsMessage(h wsHead, payload []byte) ([]byte, error) {
 	case begun != (h.opcode == wsContinuation):
 		return nil, fmt.Errorf("%w: WebSocket message parts out of order", ErrBadFrame)
 	case begun || !h.final:
-		if s.parts == nil {
-			s.parts = make([]byte, 0, len(payload))
+		if s.web.parts == nil {
+			s.web.parts = make([]byte, 0, len(payload))
 		}
-		s.parts = append(s.parts, payload...)
+		s.web.parts = append(s.web.parts, payload...)
 		if !h.final {
 			return nil, nil
 		}
-		payload, s.parts = s.parts, nil
+		payload, s.web.parts = s.web.parts, nil
 	}
 	if len(payload) < 2 {
 		return nil, fmt.Errorf("%w: %d bytes", ErrShortFrame, len(payload))
@@ -151,6 +159,24 @@ func (s *Session) wsControl(opcode byte, payload []byte) error {
 		return wsCloseReason(payload)
 	}
 	return fmt.Errorf("%w: unknown WebSocket opcode %d", ErrBadFrame, opcode)
+}
+
+// appendPong answers a ping. Called by the reader, which flushes after the batch.
+func (s *Session) appendPong(payload []byte) error {
+	s.mu.Lock()
+	if err := s.admit(len(payload)); err != nil {
+		s.mu.Unlock()
+		if err == ErrFull {
+			return nil // the ping goes unanswered, like a frame refused
+		}
+		return s.turnAway(err)
+	}
+	s.web.pong = s.web.pong || len(s.out) == 0 && !s.writing
+	before := len(s.out)
+	s.out = appendWS(s.grow(len(payload)+wsMaxHead), s.web.masks, wsPong, payload, nil)
+	s.pending += len(s.out) - before
+	s.mu.Unlock()
+	return nil
 }
 
 // wsCloseReason is io.EOF when the peer just leaves, and wraps it with the

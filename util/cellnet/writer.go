@@ -42,8 +42,8 @@ func (s *Session) Append(head, body []byte) (first bool, err error) {
 	b := s.grow(n + wsMaxHead)
 	start := len(b)
 	switch {
-	case s.ws:
-		b = appendWS(b, s.masks, wsBinary, head, body)
+	case s.web != nil:
+		b = appendWS(b, s.web.masks, wsBinary, head, body)
 	case s.cfg.Framing == ClientFraming:
 		b = binary.LittleEndian.AppendUint16(b, uint16(n))
 		b = append(append(b, head...), body...)
@@ -82,12 +82,9 @@ func (s *Session) admit(n int) error {
 
 // turnAway counts a frame that was not admitted, and cuts a slow consumer.
 func (s *Session) turnAway(err error) error {
-	c := s.cfg.Counters
 	switch err {
 	case ErrFull:
-		if c != nil {
-			c.Refused.Add(1)
-		}
+		s.cfg.Counters.refused()
 	case ErrSlowConsumer:
 		s.cut(err)
 	}
@@ -100,24 +97,6 @@ func (s *Session) grow(n int) []byte {
 		return getBuffer(max(n, s.batch))
 	}
 	return growBuffer(s.out, n)
-}
-
-// appendPong answers a ping. Called by the reader, which flushes after the batch.
-func (s *Session) appendPong(payload []byte) error {
-	s.mu.Lock()
-	if err := s.admit(len(payload)); err != nil {
-		s.mu.Unlock()
-		if err == ErrFull {
-			return nil // the ping goes unanswered, like a frame refused
-		}
-		return s.turnAway(err)
-	}
-	s.pong = s.pong || len(s.out) == 0 && !s.writing
-	before := len(s.out)
-	s.out = appendWS(s.grow(len(payload)+wsMaxHead), s.masks, wsPong, payload, nil)
-	s.pending += len(s.out) - before
-	s.mu.Unlock()
-	return nil
 }
 
 // Flush writes what was appended, by one system call in the calling goroutine
@@ -155,9 +134,7 @@ func (s *Session) write() {
 		}
 		s.settle()
 		if s.flight != nil {
-			if c := s.cfg.Counters; c != nil {
-				c.Blocked.Add(1)
-			}
+			s.cfg.Counters.blocked()
 			break
 		}
 	}
@@ -212,15 +189,11 @@ func (s *Session) take() bool {
 func (s *Session) settle() {
 	n := s.took
 	s.sent += n
-	c := s.cfg.Counters
-	if c != nil && n > 0 {
-		c.Writes.Add(1)
-		c.BytesOut.Add(int64(n))
+	if n > 0 {
+		s.cfg.Counters.wrote(n)
 	}
 	if s.sent == len(s.flight) {
-		if c != nil {
-			c.FramesOut.Add(int64(s.frames))
-		}
+		s.cfg.Counters.sent(s.frames)
 		putBuffer(s.flight)
 		s.flight = nil
 	}

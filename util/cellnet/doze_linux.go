@@ -1,0 +1,115 @@
+package cellnet
+
+import (
+	"os"
+	"sync"
+	"syscall"
+)
+
+// dozer watches connections whose peers are quiet, so that they need no
+// goroutine to wait for bytes: one epoll instance, and one goroutine that
+// starts readers for those that have become readable. The zero dozer is ready.
+//
+// A connection stays registered with the runtime's poller as well; that does
+// not matter to either.
+type dozer struct {
+	mu     sync.Mutex
+	file   *os.File           // the epoll instance; nil before it is needed
+	asleep map[int32]*Session // by descriptor
+	closed bool
+}
+
+// add watches s, whose lock is held. False: it cannot be watched.
+func (d *dozer) add(s *Session, start func(func())) bool {
+	if !s.sock.usable() {
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.open(start) {
+		return false
+	}
+	epoll, err := d.file.SyscallConn()
+	if err != nil {
+		return false
+	}
+	op := syscall.EPOLL_CTL_ADD
+	if s.sock.watched {
+		op = syscall.EPOLL_CTL_MOD
+	}
+	var failed error
+	err = epoll.Control(func(efd uintptr) {
+		failed = s.sock.raw.Control(func(fd uintptr) {
+			// One shot, level triggered: bytes that are there already count.
+			event := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLRDHUP | syscall.EPOLLONESHOT, Fd: int32(fd)}
+			s.sock.fd = int32(fd)
+			failed = syscall.EpollCtl(int(efd), op, int(fd), &event)
+		})
+	})
+	if err != nil || failed != nil {
+		return false
+	}
+	s.sock.watched = true
+	d.asleep[s.sock.fd] = s
+	return true
+}
+
+// remove forgets s, whose lock is held and whose connection is still open. An
+// event that is under way does no harm: it wakes nobody, or somebody in vain.
+func (d *dozer) remove(s *Session) {
+	d.mu.Lock()
+	delete(d.asleep, s.sock.fd)
+	d.mu.Unlock()
+}
+
+// open makes the epoll instance with the first session. The lock is held.
+func (d *dozer) open(start func(func())) bool {
+	if d.closed || d.file != nil {
+		return !d.closed
+	}
+	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return false
+	}
+	syscall.SetNonblock(fd, true) // makes os.File wait for it by the runtime's poller
+	d.file = os.NewFile(uintptr(fd), "epoll")
+	d.asleep = make(map[int32]*Session)
+	start(d.watch)
+	return true
+}
+
+func (d *dozer) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+	if d.file != nil {
+		d.file.Close()
+	}
+}
+
+// watch is the dozer's goroutine.
+func (d *dozer) watch() {
+	epoll, err := d.file.SyscallConn()
+	if err != nil {
+		return
+	}
+	events := make([]syscall.EpollEvent, 256)
+	epoll.Read(func(fd uintptr) bool {
+		for {
+			n, err := syscall.EpollWait(int(fd), events, 0)
+			if n <= 0 && err != syscall.EINTR {
+				return false // until there are more, or close
+			}
+			for _, event := range events[:max(n, 0)] {
+				d.mu.Lock()
+				s := d.asleep[event.Fd]
+				d.mu.Unlock()
+				if s != nil {
+					s.mu.Lock()
+					s.wake()
+					s.mu.Unlock()
+				}
+			}
+		}
+	})
+}

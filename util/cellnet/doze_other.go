@@ -1,0 +1,10 @@
+//go:build !linux
+
+package cellnet
+
+// dozer watches nothing here: a quiet session keeps a goroutine.
+type dozer struct{}
+
+func (*dozer) add(*Session, func(func())) bool { return false }
+func (*dozer) remove(*Session)                 {}
+func (*dozer) close()                          {}

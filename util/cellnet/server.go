@@ -1,0 +1,215 @@
+package cellnet
+
+import (
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// server is one Serve of an Acceptor: its connections and who waits for them.
+//
+// Locks: server.mu, then Session.mu, then dozer.mu.
+type server struct {
+	a     *Acceptor
+	cfg   *Config
+	count *Counters      // never nil
+	all   sync.WaitGroup // one for every connection, the sweeper and the dozer
+	done  chan struct{}  // closed by end
+	dozer dozer
+
+	mu       sync.Mutex
+	reason   error              // why the server ends; nil while it serves
+	sessions map[*Session]bool  // false: still shaking hands
+	hosts    map[netip.Addr]int // connections from each; only with MaxPerAddr
+}
+
+func newServer(a *Acceptor) *server {
+	v := &server{
+		a:        a,
+		cfg:      a.config(),
+		done:     make(chan struct{}),
+		sessions: make(map[*Session]bool),
+		hosts:    make(map[netip.Addr]int),
+	}
+	if v.count = v.cfg.Counters; v.count == nil {
+		v.count = new(Counters)
+	}
+	v.all.Go(v.sweep)
+	return v
+}
+
+// end closes all connections and waits for their goroutines.
+func (v *server) end(reason error) {
+	close(v.done)
+	v.mu.Lock()
+	v.reason = reason
+	sessions := make([]*Session, 0, len(v.sessions))
+	for s, open := range v.sessions {
+		if open {
+			sessions = append(sessions, s)
+		} else {
+			reset(s.conn)
+		}
+	}
+	v.mu.Unlock()
+	for _, s := range sessions {
+		s.Close(reason)
+	}
+	v.dozer.close()
+	v.all.Wait()
+}
+
+// take takes a connection in, or rejects it.
+func (v *server) take(conn net.Conn) {
+	v.count.Accepted.Add(1)
+	s := NewSession(conn, v.cfg)
+	s.server = v
+	if err := v.admit(s); err != nil {
+		reset(conn)
+		v.tell(conn.RemoteAddr(), err)
+		return
+	}
+	v.all.Add(1)
+	go v.open(s)
+}
+
+// admit enters a connection, if the limits allow it.
+func (v *server) admit(s *Session) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.a.MaxConns > 0 && len(v.sessions) >= v.a.MaxConns {
+		v.count.OverLimit.Add(1)
+		return ErrTooManyConns
+	}
+	if v.a.MaxPerAddr > 0 {
+		host := hostOf(s.RemoteAddr())
+		if v.hosts[host] >= v.a.MaxPerAddr {
+			v.count.OverAddrLimit.Add(1)
+			return ErrTooManyFromAddr
+		}
+		v.hosts[host]++
+	}
+	v.sessions[s] = false
+	return nil
+}
+
+// hostOf is the host a connection counts for. All peers without an IP address
+// are one host.
+func hostOf(addr net.Addr) netip.Addr {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	host := tcp.AddrPort().Addr().Unmap().WithZone("")
+	if host.Is6() {
+		prefix, _ := host.Prefix(64)
+		host = prefix.Addr()
+	}
+	return host
+}
+
+// open is the goroutine of a new connection, until its session runs.
+func (v *server) open(s *Session) {
+	err := v.shake(s)
+	if err != nil {
+		v.count.BadHandshake.Add(1)
+	} else {
+		err = v.enter(s)
+	}
+	if err != nil {
+		s.conn.Close()
+		v.tell(s.RemoteAddr(), err)
+		v.leave(s)
+		return
+	}
+	h, err := v.a.Open(s)
+	if err != nil {
+		v.count.OpenRefused.Add(1)
+		h = nobody{}
+	}
+	s.begin(h)
+	if err != nil {
+		s.Close(err)
+	}
+	v.run(s)
+}
+
+// secure puts TLS between a connection and its session.
+func (v *server) secure(s *Session) {
+	v.mu.Lock() // because of end
+	s.conn = tls.Server(s.conn, v.a.TLS)
+	s.sock = socket{}
+	v.mu.Unlock()
+}
+
+// enter makes a session known that has shaken hands. An error means that the
+// server ends.
+func (v *server) enter(s *Session) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.reason == nil {
+		s.conn.SetDeadline(time.Time{})
+		v.sessions[s] = true
+	}
+	return v.reason
+}
+
+// run reads until the session ends or has been quiet for a while. Then it needs
+// no goroutine until there are bytes, or at least a new one: this one's stack
+// has grown in handlers.
+func (v *server) run(s *Session) {
+	s.read()
+	switch {
+	case !s.renew():
+		s.finish()
+		v.leave(s)
+	case !v.doze(s):
+		go v.run(s)
+	}
+}
+
+// doze makes the session wait without a goroutine, if that is possible.
+func (v *server) doze(s *Session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dozing = s.reason == nil && s.deadline.IsZero() && v.dozer.add(s, v.all.Go)
+	return s.dozing
+}
+
+// wake starts a reader for a session that dozes. The lock is held.
+func (s *Session) wake() {
+	if s.dozing {
+		s.dozing = false
+		s.server.dozer.remove(s)
+		go s.server.run(s)
+	}
+}
+
+// leave strikes off a connection that has ended.
+func (v *server) leave(s *Session) {
+	v.mu.Lock()
+	delete(v.sessions, s)
+	if v.a.MaxPerAddr > 0 {
+		host := hostOf(s.RemoteAddr())
+		if v.hosts[host]--; v.hosts[host] == 0 {
+			delete(v.hosts, host)
+		}
+	}
+	v.mu.Unlock()
+	v.all.Done()
+}
+
+func (v *server) tell(remote net.Addr, reason error) {
+	if v.a.Rejected != nil {
+		v.a.Rejected(remote, reason)
+	}
+}
+
+// nobody handles a session that Open refused: it is closing already.
+type nobody struct{}
+
+func (nobody) Frame([]byte) error { return nil }
+func (nobody) Batch()             {}
+func (nobody) Closed(error)       {}
