@@ -8,13 +8,13 @@ import (
 	"strings"
 	"text/template"
 
-	"github.com/davyxu/cellmesh_demo/svc/agent/route"
+	"github.com/davyxu/cellmesh_demo/svc/agent/route/rule"
 )
 
 // emit makes message_gen.go: what protoc-gen-go does not know about messages.
 func emit(messages []message) ([]byte, error) {
 	t, err := template.New("message_gen.go").Funcs(template.FuncMap{
-		"rule":  func(a route.Access) string { return "Rule_" + strings.ToUpper(a.String()) },
+		"rule":  func(a rule.Access) string { return "Rule_" + strings.ToUpper(a.String()) },
 		"float": func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) },
 	}).Parse(messageGen)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -332,6 +333,17 @@ func TestArguments(t *testing.T) {
 		if err := run(t.Context(), args, new(bytes.Buffer)); err == nil {
 			t.Errorf("%q is accepted", args)
 		}
+	}
+}
+
+// Were it otherwise, a broken proto/pb could not be made anew.
+func TestDoesNotNeedWhatItMakes(t *testing.T) {
+	deps, err := exec.Command("go", "list", "-deps", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(deps), "/proto/pb") {
+		t.Error("protogen imports proto/pb")
 	}
 }
 

@@ -15,13 +15,13 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/davyxu/cellmesh_demo/proto/msgid"
-	"github.com/davyxu/cellmesh_demo/svc/agent/route"
+	"github.com/davyxu/cellmesh_demo/svc/agent/route/rule"
 )
 
 // message is one top-level message of the .proto files.
 type message struct {
-	route.Rule        // only Msg, ID and Explicit are set when the message has no route
-	at         string // file:line:col
+	rule.Rule        // only Msg, ID and Explicit are set when the message has no route
+	at        string // file:line:col
 }
 
 var (
@@ -110,11 +110,11 @@ func (m *message) readRoute(options protoreflect.Message, d protoreflect.Message
 		return options.Get(options.Descriptor().Fields().ByName(name))
 	}
 	number := get("rule").Enum()
-	rule := options.Descriptor().Fields().ByName("rule").Enum().Values().ByNumber(number)
-	if rule == nil {
+	value := options.Descriptor().Fields().ByName("rule").Enum().Values().ByNumber(number)
+	if value == nil {
 		return fmt.Errorf("unknown rule %d", number)
 	}
-	if err := m.Access.UnmarshalText([]byte(strings.ToLower(string(rule.Name())))); err != nil {
+	if err := m.Access.UnmarshalText([]byte(strings.ToLower(string(value.Name())))); err != nil {
 		return err
 	}
 	m.Service = get("service").String()
