@@ -13,6 +13,7 @@ const (
 	Control  Kind = iota // a cluster.proto message for the peer itself; Client is whom it concerns, or 0
 	ToClient             // a client message: from Client (agent to backend) or for Client (backend to agent)
 	ToMany               // for the clients listed at the start of the body: u32 LE count, count times u64 LE
+	ToGroup              // for the members of the group named at the start of the body: u8 length, name
 	ToAll                // for every verified client of the receiving agent
 	kinds
 )
@@ -80,4 +81,23 @@ func CutList(body []byte) (list List, rest []byte, ok bool) {
 		return nil, nil, false
 	}
 	return List(body[:n]), body[n:], true
+}
+
+// MaxGroup is the longest name of a group, in bytes.
+const MaxGroup = 255
+
+// AppendGroup appends the group name that begins the body of a ToGroup frame.
+// It must not be longer than MaxGroup.
+func AppendGroup(b []byte, group string) []byte {
+	return append(append(b, byte(len(group))), group...)
+}
+
+// CutGroup splits the body of a ToGroup frame into the group's name and the
+// message body.
+func CutGroup(body []byte) (group, rest []byte, ok bool) {
+	if len(body) < 1 || len(body) < 1+int(body[0]) {
+		return nil, nil, false
+	}
+	n := 1 + int(body[0])
+	return body[1:n], body[n:], true
 }

@@ -427,6 +427,97 @@ func (x *ClientKick) GetEpoch() uint64 {
 	return 0
 }
 
+// Backend to agent: the client is a member of the group from now on, until it leaves or its
+// connection ends. Groups are the agent's: they outlive the backend that made them.
+type ClientJoin struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"` // 1 to 255 bytes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClientJoin) Reset() {
+	*x = ClientJoin{}
+	mi := &file_proto_cluster_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClientJoin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClientJoin) ProtoMessage() {}
+
+func (x *ClientJoin) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_cluster_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClientJoin.ProtoReflect.Descriptor instead.
+func (*ClientJoin) Descriptor() ([]byte, []int) {
+	return file_proto_cluster_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ClientJoin) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+// Backend to agent: the client is no longer a member of the group.
+type ClientLeave struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClientLeave) Reset() {
+	*x = ClientLeave{}
+	mi := &file_proto_cluster_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClientLeave) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClientLeave) ProtoMessage() {}
+
+func (x *ClientLeave) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_cluster_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClientLeave.ProtoReflect.Descriptor instead.
+func (*ClientLeave) Descriptor() ([]byte, []int) {
+	return file_proto_cluster_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ClientLeave) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
 // Backend to agent: the client is this uid, and its messages for my service come to me from now on.
 type BindBackendACK struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -439,7 +530,7 @@ type BindBackendACK struct {
 
 func (x *BindBackendACK) Reset() {
 	*x = BindBackendACK{}
-	mi := &file_proto_cluster_proto_msgTypes[6]
+	mi := &file_proto_cluster_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -451,7 +542,7 @@ func (x *BindBackendACK) String() string {
 func (*BindBackendACK) ProtoMessage() {}
 
 func (x *BindBackendACK) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[6]
+	mi := &file_proto_cluster_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -464,7 +555,7 @@ func (x *BindBackendACK) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BindBackendACK.ProtoReflect.Descriptor instead.
 func (*BindBackendACK) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{6}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *BindBackendACK) GetUid() string {
@@ -498,7 +589,7 @@ type HubSubscribe struct {
 
 func (x *HubSubscribe) Reset() {
 	*x = HubSubscribe{}
-	mi := &file_proto_cluster_proto_msgTypes[7]
+	mi := &file_proto_cluster_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -510,7 +601,7 @@ func (x *HubSubscribe) String() string {
 func (*HubSubscribe) ProtoMessage() {}
 
 func (x *HubSubscribe) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[7]
+	mi := &file_proto_cluster_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -523,7 +614,7 @@ func (x *HubSubscribe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubSubscribe.ProtoReflect.Descriptor instead.
 func (*HubSubscribe) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{7}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *HubSubscribe) GetChannel() string {
@@ -542,7 +633,7 @@ type HubUnsubscribe struct {
 
 func (x *HubUnsubscribe) Reset() {
 	*x = HubUnsubscribe{}
-	mi := &file_proto_cluster_proto_msgTypes[8]
+	mi := &file_proto_cluster_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -554,7 +645,7 @@ func (x *HubUnsubscribe) String() string {
 func (*HubUnsubscribe) ProtoMessage() {}
 
 func (x *HubUnsubscribe) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[8]
+	mi := &file_proto_cluster_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -567,7 +658,7 @@ func (x *HubUnsubscribe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubUnsubscribe.ProtoReflect.Descriptor instead.
 func (*HubUnsubscribe) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{8}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *HubUnsubscribe) GetChannel() string {
@@ -590,7 +681,7 @@ type HubPublish struct {
 
 func (x *HubPublish) Reset() {
 	*x = HubPublish{}
-	mi := &file_proto_cluster_proto_msgTypes[9]
+	mi := &file_proto_cluster_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -602,7 +693,7 @@ func (x *HubPublish) String() string {
 func (*HubPublish) ProtoMessage() {}
 
 func (x *HubPublish) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[9]
+	mi := &file_proto_cluster_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -615,7 +706,7 @@ func (x *HubPublish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubPublish.ProtoReflect.Descriptor instead.
 func (*HubPublish) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{9}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *HubPublish) GetChannel() string {
@@ -661,7 +752,7 @@ type ServiceStatus struct {
 
 func (x *ServiceStatus) Reset() {
 	*x = ServiceStatus{}
-	mi := &file_proto_cluster_proto_msgTypes[10]
+	mi := &file_proto_cluster_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -673,7 +764,7 @@ func (x *ServiceStatus) String() string {
 func (*ServiceStatus) ProtoMessage() {}
 
 func (x *ServiceStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[10]
+	mi := &file_proto_cluster_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -686,7 +777,7 @@ func (x *ServiceStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceStatus.ProtoReflect.Descriptor instead.
 func (*ServiceStatus) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{10}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ServiceStatus) GetSvcid() string {
@@ -741,7 +832,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_proto_cluster_proto_msgTypes[11]
+	mi := &file_proto_cluster_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -753,7 +844,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[11]
+	mi := &file_proto_cluster_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -766,7 +857,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{11}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Notice) GetText() string {
@@ -811,7 +902,12 @@ const file_proto_cluster_proto_rawDesc = "" +
 	"ClientKick\x12%\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x11.proto.ResultCodeR\x04code\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x14\n" +
-	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\"T\n" +
+	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\"\"\n" +
+	"\n" +
+	"ClientJoin\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\"#\n" +
+	"\vClientLeave\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\"T\n" +
 	"\x0eBindBackendACK\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1a\n" +
@@ -848,7 +944,7 @@ func file_proto_cluster_proto_rawDescGZIP() []byte {
 	return file_proto_cluster_proto_rawDescData
 }
 
-var file_proto_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_proto_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_proto_cluster_proto_goTypes = []any{
 	(*LinkHelloREQ)(nil),   // 0: proto.LinkHelloREQ
 	(*LinkHelloACK)(nil),   // 1: proto.LinkHelloACK
@@ -856,18 +952,20 @@ var file_proto_cluster_proto_goTypes = []any{
 	(*ClientOpen)(nil),     // 3: proto.ClientOpen
 	(*ClientClosed)(nil),   // 4: proto.ClientClosed
 	(*ClientKick)(nil),     // 5: proto.ClientKick
-	(*BindBackendACK)(nil), // 6: proto.BindBackendACK
-	(*HubSubscribe)(nil),   // 7: proto.HubSubscribe
-	(*HubUnsubscribe)(nil), // 8: proto.HubUnsubscribe
-	(*HubPublish)(nil),     // 9: proto.HubPublish
-	(*ServiceStatus)(nil),  // 10: proto.ServiceStatus
-	(*Notice)(nil),         // 11: proto.Notice
-	(ResultCode)(0),        // 12: proto.ResultCode
+	(*ClientJoin)(nil),     // 6: proto.ClientJoin
+	(*ClientLeave)(nil),    // 7: proto.ClientLeave
+	(*BindBackendACK)(nil), // 8: proto.BindBackendACK
+	(*HubSubscribe)(nil),   // 9: proto.HubSubscribe
+	(*HubUnsubscribe)(nil), // 10: proto.HubUnsubscribe
+	(*HubPublish)(nil),     // 11: proto.HubPublish
+	(*ServiceStatus)(nil),  // 12: proto.ServiceStatus
+	(*Notice)(nil),         // 13: proto.Notice
+	(ResultCode)(0),        // 14: proto.ResultCode
 }
 var file_proto_cluster_proto_depIdxs = []int32{
-	12, // 0: proto.LinkHelloACK.code:type_name -> proto.ResultCode
-	12, // 1: proto.ClientClosed.code:type_name -> proto.ResultCode
-	12, // 2: proto.ClientKick.code:type_name -> proto.ResultCode
+	14, // 0: proto.LinkHelloACK.code:type_name -> proto.ResultCode
+	14, // 1: proto.ClientClosed.code:type_name -> proto.ResultCode
+	14, // 2: proto.ClientKick.code:type_name -> proto.ResultCode
 	3,  // [3:3] is the sub-list for method output_type
 	3,  // [3:3] is the sub-list for method input_type
 	3,  // [3:3] is the sub-list for extension type_name
@@ -887,7 +985,7 @@ func file_proto_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_cluster_proto_rawDesc), len(file_proto_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

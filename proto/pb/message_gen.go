@@ -8,7 +8,9 @@ const (
 	ChatACKID        uint16 = 56419
 	ChatREQID        uint16 = 29052
 	ClientClosedID   uint16 = 35021
+	ClientJoinID     uint16 = 61443
 	ClientKickID     uint16 = 27413
+	ClientLeaveID    uint16 = 54144
 	ClientOpenID     uint16 = 33445
 	EchoACKID        uint16 = 30690
 	EchoREQID        uint16 = 3323
@@ -40,8 +42,14 @@ func (*ChatREQ) MsgID() uint16 { return ChatREQID }
 // MsgID returns ClientClosedID.
 func (*ClientClosed) MsgID() uint16 { return ClientClosedID }
 
+// MsgID returns ClientJoinID.
+func (*ClientJoin) MsgID() uint16 { return ClientJoinID }
+
 // MsgID returns ClientKickID.
 func (*ClientKick) MsgID() uint16 { return ClientKickID }
+
+// MsgID returns ClientLeaveID.
+func (*ClientLeave) MsgID() uint16 { return ClientLeaveID }
 
 // MsgID returns ClientOpenID.
 func (*ClientOpen) MsgID() uint16 { return ClientOpenID }
@@ -105,8 +113,12 @@ func MessageName(id uint16) string {
 		return "ChatREQ"
 	case ClientClosedID:
 		return "ClientClosed"
+	case ClientJoinID:
+		return "ClientJoin"
 	case ClientKickID:
 		return "ClientKick"
+	case ClientLeaveID:
+		return "ClientLeave"
 	case ClientOpenID:
 		return "ClientOpen"
 	case EchoACKID:
@@ -166,8 +178,16 @@ func Messages() []MessageInfo {
 			New: func() Message { return new(ClientClosed) },
 		},
 		{
+			ID: ClientJoinID, Name: "ClientJoin",
+			New: func() Message { return new(ClientJoin) },
+		},
+		{
 			ID: ClientKickID, Name: "ClientKick",
 			New: func() Message { return new(ClientKick) },
+		},
+		{
+			ID: ClientLeaveID, Name: "ClientLeave",
+			New: func() Message { return new(ClientLeave) },
 		},
 		{
 			ID: ClientOpenID, Name: "ClientOpen",

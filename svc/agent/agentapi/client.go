@@ -75,6 +75,18 @@ func (c *Client) append(m pb.Message) (first bool, err error) {
 	return first, err
 }
 
+// Join puts the client into a group, kept by its agent until the client leaves
+// or its connection ends. A name has 1 to 255 bytes and means the same to all
+// services.
+func (c *Client) Join(group string) error {
+	return c.link.Send(c.id, &pb.ClientJoin{Group: group})
+}
+
+// Leave takes the client out of a group.
+func (c *Client) Leave(group string) error {
+	return c.link.Send(c.id, &pb.ClientLeave{Group: group})
+}
+
 // Kick has the agent tell the client why, if it can understand, and close its
 // connection.
 func (c *Client) Kick(code pb.ResultCode, reason string) error {

@@ -99,13 +99,30 @@ func (s *Server) Clients() int { return int(s.clients.Load()) }
 // Broadcast sends m to every verified client of every agent. The body is
 // encoded once, and each agent gets it once.
 func (s *Server) Broadcast(m pb.Message) error {
-	body, err := proto.Marshal(m)
+	body, err := marshalAppend(nil, m)
 	if err != nil {
-		return fmt.Errorf("encode %s: %w", pb.MessageName(m.MsgID()), err)
+		return err
 	}
+	return s.toAgents(link.ToAll, m.MsgID(), body)
+}
+
+// SendGroup sends m to the members of a group on every agent: encoded once,
+// one frame per agent.
+func (s *Server) SendGroup(group string, m pb.Message) error {
+	if len(group) > link.MaxGroup {
+		return fmt.Errorf("group name of %d bytes: at most %d are allowed", len(group), link.MaxGroup)
+	}
+	body, err := marshalAppend(link.AppendGroup(nil, group), m)
+	if err != nil {
+		return err
+	}
+	return s.toAgents(link.ToGroup, m.MsgID(), body)
+}
+
+func (s *Server) toAgents(kind link.Kind, id uint16, body []byte) error {
 	var all []error
 	for _, l := range s.links.Named("agent") {
-		all = append(all, s.appendFlush(l, link.ToAll, m.MsgID(), body))
+		all = append(all, s.appendFlush(l, kind, id, body))
 	}
 	return errors.Join(all...)
 }

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"errors"
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
@@ -19,8 +18,6 @@ type backend struct {
 	count int64     // messages of this batch
 }
 
-var errKicked = errors.New("agent: kicked by a backend")
-
 // Frame fans a message out to its clients. What one client cannot take is its
 // own loss: its session is cut.
 func (b *backend) Frame(f link.Frame) error {
@@ -29,7 +26,7 @@ func (b *backend) Frame(f link.Frame) error {
 		if c := b.g.slots.get(f.Client); c != nil {
 			b.append(c, f.ID, f.Body)
 		} else {
-			b.g.counters.stray.Add(1)
+			b.g.stray.Add(1)
 		}
 	case link.ToMany:
 		list, body, ok := link.CutList(f.Body)
@@ -41,6 +38,12 @@ func (b *backend) Frame(f link.Frame) error {
 				b.append(c, f.ID, body)
 			}
 		}
+	case link.ToGroup:
+		group, body, ok := link.CutGroup(f.Body)
+		if !ok {
+			return fmt.Errorf("agent: %s sent a group name longer than its frame", b.link.ID)
+		}
+		b.g.groups.each(group, func(c *client) { b.append(c, f.ID, body) })
 	case link.ToAll:
 		b.g.slots.each(func(c *client) {
 			if c.user.Load() != nil {
@@ -66,7 +69,7 @@ func (b *backend) Batch() {
 		b.dirty[i] = nil
 	}
 	b.dirty = b.dirty[:0]
-	b.g.counters.returned.Add(b.count)
+	b.g.returned.Add(b.count)
 	b.count = 0
 }
 
@@ -82,16 +85,8 @@ func (g *Gateway) clientKick(_ *link.Link, id uint64, m *pb.ClientKick) error {
 	if u := c.user.Load(); u != nil && m.Epoch != 0 && u.epoch > m.Epoch {
 		return nil // a newer login than the one meant
 	}
-	c.close(m.Code, m.Reason)
+	c.close(kicked(m.Code, m.Reason))
 	return nil
-}
-
-// close tells the client why, if it understands, then closes its connection.
-func (c *client) close(code pb.ResultCode, reason string) {
-	if u := c.user.Load(); u != nil && u.features&uint32(pb.VerifyREQ_Reject) != 0 {
-		c.send(&pb.RejectACK{Code: code, Reason: reason}) // fails if it is closed already
-	}
-	c.session.Close(fmt.Errorf("%w: %v: %s", errKicked, code, reason))
 }
 
 // encode makes a frame of a message of the agent's own.

@@ -142,14 +142,15 @@ func (c *client) replace(service string, l *link.Link) (old *link.Link) {
 func (g *Gateway) bindBackend(l *link.Link, id uint64, m *pb.BindBackendACK) error {
 	c := g.slots.get(id)
 	if c == nil {
-		return l.Send(id, &pb.ClientClosed{Reason: "left before it was bound"})
+		return nil // it has left, and Closed has told l
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return l.Send(id, &pb.ClientClosed{Reason: "left before it was bound"})
+		return nil
 	}
 	c.user.Store(&user{uid: m.Uid, epoch: m.Epoch, features: m.Features})
+	c.session.SetReadDeadline(time.Time{})
 	if old := c.replace(l.Name, l); old != nil && old != l {
 		old.Send(c.id, &pb.ClientClosed{Reason: "moved to " + l.ID})
 	}

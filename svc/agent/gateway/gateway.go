@@ -3,17 +3,22 @@
 //
 // gateway.go wires it. A message from a client goes through client.go (Frame),
 // is bound to a backend in bind.go, and leaves on a link; one for a client
-// comes in through backend.go. slots.go finds a client by its number, rules.go
-// follows the route table.
+// comes in through backend.go. policy.go holds messages
+// against rules, which rules.go keeps up to date; closing.go has the reasons for
+// which a connection ends; slots.go finds a client by its number, groups.go those
+// of a group.
 package gateway
 
 import (
 	"context"
 	"flag"
-	"fmt"
 	"log/slog"
+	"net/http"
+	"strconv"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/davyxu/cellmesh_demo/basefx"
 	"github.com/davyxu/cellmesh_demo/basefx/link"
@@ -26,69 +31,83 @@ import (
 
 // Gateway is the agent's service.
 type Gateway struct {
-	maxClients int
-	hold       time.Duration // how long a client waits for a backend that is away
+	port          basefx.ClientPort
+	hold          time.Duration // how long a client waits for a backend that is away
+	verifyTimeout time.Duration
+	maxViolations int
+	maxPending    int
 
 	ctx      context.Context // of the process
-	app      *basefx.App
 	log      *slog.Logger
+	app      *basefx.App
 	links    *link.Links
 	registry discovery.Registry
 	session  cellnet.Config
 	rules    atomic.Pointer[route.Table] // replaced whole
 	slots    slots
-	counters counters
-	sessions cellnet.Counters
-}
+	groups   groups
 
-// counters are what the agent counts beside its sessions.
-type counters struct {
-	relayed, returned, stray, rejected, unavailable, busy atomic.Int64
+	sessions   cellnet.Counters
+	returned   atomic.Int64 // messages for clients
+	stray      atomic.Int64 // messages for clients that had left
+	refusals   func(code string)
+	closes     func(reason string)
+	refusalLog *rate.Limiter
 }
 
 // New makes the agent and adds its flags.
 func New(fs *flag.FlagSet) basefx.Service {
 	g := &Gateway{}
-	fs.IntVar(&g.maxClients, "maxclients", 100_000, "most client connections at a time")
+	g.port.Register(fs)
 	fs.DurationVar(&g.hold, "hold", 5*time.Second, "how long a client's message waits for a service that is away")
+	fs.DurationVar(&g.verifyTimeout, "verifytimeout", 15*time.Second, "how long a connection may stay without being verified")
+	fs.IntVar(&g.maxViolations, "maxviolations", 100, "refused messages within 10 s that end a connection")
+	fs.IntVar(&g.maxPending, "maxpending", 1<<20, "bytes that may wait for a client that does not read; more end its connection")
 	return g
 }
 
 // Start wires the agent.
 func (g *Gateway) Start(ctx context.Context, app *basefx.App) error {
 	g.ctx, g.app, g.log, g.links, g.registry = ctx, app, app.Log, app.Links, app.Registry
-	g.slots.init(g.maxClients)
-	g.session = cellnet.Config{Framing: cellnet.ClientFraming, Counters: &g.sessions}
+	g.slots.init(g.port.MaxConns)
+	g.refusals = app.CounterBy("agent_refused_total", "Client messages refused, by code.", "code")
+	g.closes = app.CounterBy("agent_closed_total", "Client connections ended, by reason.", "reason")
+	g.refusalLog = rate.NewLimiter(5, 20)
+	app.Gauge("agent_clients", "Client connections.", nil, func() float64 { return float64(g.slots.count()) })
+	app.Counter("agent_returned_total", "Messages for clients.", nil, func() float64 { return float64(g.returned.Load()) })
+	app.Counter("agent_stray_total", "Messages for clients that had left.", nil, func() float64 { return float64(g.stray.Load()) })
 
 	g.links.Receive("", func(l *link.Link) link.Receiver { return &backend{g: g, link: l} })
 	link.Handle(g.links, g.bindBackend)
 	link.Handle(g.links, g.clientKick)
+	link.Handle(g.links, g.clientJoin)
+	link.Handle(g.links, g.clientLeave)
 	app.Need("routes", g.needRules)
 	app.NeedLink("game")
 	app.Need("backends", g.needLinks)
 	app.Go("rules", g.followRules)
+	app.HandleHTTP("GET /routes", http.HandlerFunc(g.showRules))
+	hubapi.Join(app).ReportStatus(func() *pb.ServiceStatus { return &pb.ServiceStatus{Players: uint32(g.slots.count())} })
 
-	hub := hubapi.Join(app)
-	hub.ReportStatus(func() *pb.ServiceStatus { return &pb.ServiceStatus{Players: uint32(g.slots.count())} })
-	g.metrics()
-
-	l, err := app.ListenClients()
-	if err != nil {
-		return fmt.Errorf("clients: %w", err)
-	}
-	acceptor := &cellnet.Acceptor{Config: &g.session, WebSocket: true, Open: g.open}
-	app.Go("clients", func(ctx context.Context) error { return acceptor.Serve(ctx, l) })
-	return nil
+	g.session = cellnet.Config{Framing: cellnet.ClientFraming, MaxPending: g.maxPending, Counters: &g.sessions}
+	return app.ServeClients(&g.port, &cellnet.Acceptor{Config: &g.session, WebSocket: true, Open: g.open, Idle: g.heartbeat})
 }
 
-func (g *Gateway) metrics() {
-	g.app.Gauge("agent_clients", "Client connections.", nil, func() float64 { return float64(g.slots.count()) })
-	g.app.SessionMetrics("client", &g.sessions)
-	for name, c := range map[string]*atomic.Int64{
-		"relayed": &g.counters.relayed, "returned": &g.counters.returned, "stray": &g.counters.stray,
-		"rejected": &g.counters.rejected, "unavailable": &g.counters.unavailable, "busy": &g.counters.busy,
-	} {
-		g.app.Counter("agent_messages_total", "Client messages by what became of them: relayed to a backend, returned to clients, stray (for a client that had left), refused by rule, for a service that was away, for one that does not keep up.",
-			map[string]string{"what": name}, func() float64 { return float64(c.Load()) })
+// heartbeatKey is where operators set how long, in seconds, a client may be
+// silent; 0 is forever. Clients say something every 5 s.
+const heartbeatKey = "config/agent/heartbeat_sec"
+
+const defaultHeartbeat = 30 * time.Second
+
+// heartbeat is how long a client may be silent.
+func (g *Gateway) heartbeat() time.Duration {
+	text, ok := g.registry.Snapshot().Value(heartbeatKey)
+	if !ok {
+		return defaultHeartbeat
 	}
+	sec, err := strconv.Atoi(text)
+	if err != nil || sec < 0 || sec > 24*3600 {
+		return defaultHeartbeat
+	}
+	return time.Duration(sec) * time.Second
 }

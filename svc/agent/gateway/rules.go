@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 	"slices"
 
 	"github.com/davyxu/cellmesh_demo/svc/agent/route"
@@ -70,4 +72,20 @@ func (g *Gateway) needLinks(snap *discovery.Snapshot) string {
 		}
 	}
 	return ""
+}
+
+// showRules is the page that tells which rules are in force, all of them or
+// one: /routes?explain=ChatREQ.
+func (g *Gateway) showRules(w http.ResponseWriter, r *http.Request) {
+	t := g.rules.Load()
+	switch message := r.URL.Query().Get("explain"); {
+	case t == nil:
+		http.Error(w, g.needRules(g.registry.Snapshot()), http.StatusServiceUnavailable)
+	case message != "":
+		fmt.Fprintln(w, t.Explain(message))
+	default:
+		for _, rule := range t.Rules() {
+			fmt.Fprintln(w, t.Explain(rule.Msg))
+		}
+	}
 }

@@ -1,0 +1,95 @@
+package gateway
+
+import (
+	"time"
+
+	"github.com/davyxu/cellmesh_demo/proto/pb"
+	"github.com/davyxu/cellmesh_demo/svc/agent/route"
+)
+
+// refusal says why a message is not taken; the zero refusal takes it.
+type refusal struct {
+	code   pb.ResultCode
+	reason string
+}
+
+// check holds one message against its rule. It costs no allocation.
+func (c *client) check(rule *route.Rule, size int) (no refusal) {
+	switch {
+	case rule == nil:
+		return refusal{pb.ResultCode_MessageBlocked, "there is no rule that lets clients send it"}
+	case rule.Access == route.Blocked:
+		return refusal{pb.ResultCode_MessageBlocked, "its rule is blocked"}
+	case rule.Access == route.Auth && c.user.Load() == nil:
+		return refusal{pb.ResultCode_NotVerified, "its rule is auth: only after VerifyREQ"}
+	case size > rule.Limit():
+		return refusal{pb.ResultCode_MessageTooLarge, "its body is larger than its rule's max_size"}
+	case rule.Rate > 0 && !c.spend(rule, time.Now()):
+		return refusal{pb.ResultCode_RateLimited, "it comes faster than its rule's rate"}
+	}
+	return refusal{}
+}
+
+// bucket is the allowance of one client for one message: a token bucket.
+type bucket struct {
+	id     uint16
+	tokens float32
+	at     time.Time // when tokens was true
+}
+
+// spend takes one token for a message under rule, if there is one. A new table
+// changes rate and burst of buckets that are in use.
+func (c *client) spend(rule *route.Rule, now time.Time) bool {
+	burst := float32(rule.BurstSize())
+	for i := range c.buckets {
+		b := &c.buckets[i]
+		if b.id != rule.ID {
+			continue
+		}
+		b.tokens = min(burst, b.tokens+float32(now.Sub(b.at).Seconds()*rule.Rate))
+		b.at = now
+		if b.tokens < 1 {
+			return false
+		}
+		b.tokens--
+		return true
+	}
+	c.buckets = append(c.buckets, bucket{rule.ID, burst - 1, now})
+	return true
+}
+
+// refuse counts a message that was not taken, tells the client if it
+// understands, and the log, now and then. The connection lives, unless this
+// happens all the time and is the client's fault.
+func (c *client) refuse(id uint16, no refusal) error {
+	c.g.refusals(no.code.String())
+	uid, now := "", time.Now()
+	if u := c.user.Load(); u != nil {
+		uid = u.uid
+	}
+	if c.g.refusalLog.AllowN(now, 1) {
+		c.g.log.Info("message refused", "uid", uid, "remote", c.session.RemoteAddr(), "message", pb.MessageName(id), "id", id,
+			"rule", c.g.rules.Load().Explain(pb.MessageName(id)), "code", no.code, "reason", no.reason)
+	}
+	c.tell(id, no.code, no.reason)
+	switch no.code {
+	case pb.ResultCode_ServiceUnavailable, pb.ResultCode_ServiceBusy:
+		return nil // not its fault
+	}
+	return c.violation(now)
+}
+
+// tell sends a RejectACK to a client that has said that it understands; an old
+// client would close on a message it does not know.
+func (c *client) tell(id uint16, code pb.ResultCode, reason string) {
+	u := c.user.Load()
+	if u == nil || u.features&uint32(pb.VerifyREQ_Reject) == 0 {
+		return
+	}
+	frame, err := encode(&pb.RejectACK{MsgId: uint32(id), Code: code, Reason: reason})
+	if err != nil {
+		c.g.log.Error("reject not sent", "err", err)
+		return
+	}
+	c.session.Send(frame, nil) // fails if it is closed already: then there is nobody to tell
+}
