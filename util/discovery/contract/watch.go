@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/davyxu/cellmesh_demo/util/discovery"
@@ -187,7 +185,6 @@ func readersNeverSeeHalfABatch(t *testing.T, open Open) {
 	const rounds = 100
 	writer := open()
 	apply(t, writer, discovery.SetOp("x", "0"), discovery.SetOp("y", "0"))
-	var over atomic.Bool
 	var wg sync.WaitGroup
 	same := func(how string, s *discovery.Snapshot) bool {
 		x, _ := s.Value("x")
@@ -201,12 +198,18 @@ func readersNeverSeeHalfABatch(t *testing.T, open Open) {
 		r := open()
 		wg.Go(func() {
 			var last uint64
-			for s := r.Snapshot(); !over.Load() && same("snapshot", s); s = r.Snapshot() {
+			for s := r.Snapshot(); same("snapshot", s); s = r.Snapshot() {
 				if s.Revision() < last {
 					t.Errorf("snapshot went back from revision %d to %d", last, s.Revision())
 				}
 				last = s.Revision()
-				runtime.Gosched()
+				if x, _ := s.Value("x"); x == fmt.Sprint(rounds) {
+					return
+				}
+				if _, err := r.Wait(within(t), last); err != nil {
+					t.Error(err)
+					return
+				}
 			}
 		})
 		wg.Go(func() {
@@ -224,7 +227,6 @@ func readersNeverSeeHalfABatch(t *testing.T, open Open) {
 		n := fmt.Sprint(i + 1)
 		apply(t, writer, discovery.SetOp("x", n), discovery.SetOp("y", n))
 	}
-	over.Store(true)
 	wg.Wait()
 }
 

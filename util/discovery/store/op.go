@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -154,6 +155,11 @@ type Event struct {
 	// Reset is set in the first event of a watch whose starting revision is no longer (or not yet) known, and after
 	// a watcher fell too far behind: changes were left out, and this is the whole state instead.
 	Reset *Snapshot `json:"-"`
+}
+
+// HasValues says whether values changed, and not only services.
+func (e Event) HasValues() bool {
+	return slices.ContainsFunc(e.Changes, func(c Change) bool { return c.Service == nil })
 }
 
 // size estimates the memory an event holds.

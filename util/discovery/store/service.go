@@ -20,6 +20,8 @@ const (
 	MaxName  = 64       // bytes of a service's name, and of its group
 	MaxIndex = 1 << 20  // indexes are below this
 	MaxMeta  = 16 << 10 // bytes of a registration's address and metadata together
+
+	MaxServices = 1 << 16 // in the store
 )
 
 // State says what a registered service does just now.

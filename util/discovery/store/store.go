@@ -159,6 +159,29 @@ func (s *Store) Owner(id string) (owner string, ok bool) {
 	return e.owner, ok
 }
 
+// Holds says whether owner has a registration of this name and group.
+func (s *Store) Holds(owner, name, group string) bool {
+	for e := range s.instances(name, group) {
+		if e.owner == owner {
+			return true
+		}
+	}
+	return false
+}
+
+// Registration returns the ID that owner has registered; empty: none.
+func (s *Store) Registration(owner string) (id string) {
+	if s.snap.services != nil {
+		s.snap.services.Scan(func(e entry) bool {
+			if e.owner == owner {
+				id = e.svc.ID
+			}
+			return id == ""
+		})
+	}
+	return id
+}
+
 // Register enters svc for owner, a text that no other registration uses, and returns it with ID, Index and Epoch
 // filled in. A negative Index asks for the lowest free one.
 //
@@ -187,6 +210,9 @@ func (s *Store) Register(owner string, svc Service) (Service, Event, error) {
 	svc = svc.Clone()
 	svc.ID = FormatID(svc.Name, svc.Index, svc.Group)
 	old, had := s.snap.lookup(svc.Name, svc.Group, svc.Index)
+	if n, _ := s.snap.Len(); !had && n >= MaxServices {
+		return Service{}, Event{}, fmt.Errorf("%w: there are %d services already", ErrFull, n)
+	}
 	switch {
 	case had && old.owner == owner: // asked twice, or back within the lease
 		svc.Epoch = old.svc.Epoch

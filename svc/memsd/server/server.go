@@ -1,0 +1,139 @@
+// Package server is memsd: it keeps the services and values of a cluster, and tells everybody what changes.
+//
+// One goroutine (core.go) owns the state and does one group of requests after the other: apply to the state, make
+// durable, tell the watchers, answer. While a group waits for the disk the next one gathers, so that many writers
+// share one wait. Each connection (session.go) has a goroutine of its own that reads, checks and hands over requests,
+// and serves the pages of the state (pages.go) beside the core.
+//
+// Open server.go first, then core.go and requests.go.
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/davyxu/cellmesh_demo/svc/memsd/datafile"
+	"github.com/davyxu/cellmesh_demo/util/cellnet"
+	"github.com/davyxu/cellmesh_demo/util/discovery/store"
+	"github.com/davyxu/cellmesh_demo/util/discovery/wire"
+)
+
+// Options of a Server. The zero value serves the loopback interface and forgets its values when it ends.
+type Options struct {
+	File    string       // data file; empty: none
+	Secret  string       // the cluster secret that clients must prove; without one only loopback is served
+	TLS     *tls.Config  // not nil: required of clients
+	Log     *slog.Logger // nil: nothing is logged
+	Version string       // shown by status
+
+	MaxClients int           // connections at a time; 0 = 10000
+	Grace      time.Duration // how long services stay after their connection broke, so that it can be made anew; 0 = 2 s
+	Settle     time.Duration // how long after the start services of an earlier life may come back; 0 = 4 s
+}
+
+// maxPending bounds the bytes that wait for one client. A client that is further behind is cut; it comes back and
+// catches up.
+const maxPending = 32 << 20
+
+// helloTimeout is how long a new connection may take to say and prove who it is.
+const helloTimeout = 5 * time.Second
+
+// Server is one memsd.
+type Server struct {
+	opts     Options
+	core     *core
+	feed     *store.Feed
+	pages    pages
+	net      cellnet.Config
+	counters cellnet.Counters
+	history  string // of this life
+	started  time.Time
+	file     *datafile.File
+
+	hadServices bool   // when the data file was last used, services were registered: they may be alive and on their way
+	address     string // set by Serve
+}
+
+// New opens the data file. The caller must Close the server.
+func New(o Options) (*Server, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	setDefault(&o.MaxClients, 10000)
+	setDefault(&o.Grace, 2*time.Second)
+	setDefault(&o.Settle, 4*time.Second)
+	s := &Server{opts: o, history: rand.Text(), started: time.Now()}
+	snap := store.NewSnapshot(1, nil, nil)
+	if o.File != "" {
+		file, err := datafile.Open(o.File)
+		if err != nil {
+			return nil, err
+		}
+		s.file = file
+		snap = file.Snapshot()
+	}
+	s.feed = store.NewFeed(snap)
+	s.net = cellnet.Config{Framing: cellnet.LinkFraming, MaxFrame: wire.MaxFrame, MaxPending: maxPending, Counters: &s.counters}
+	s.core = newCore(s, snap)
+	return s, nil
+}
+
+func setDefault[T comparable](v *T, to T) {
+	var zero T
+	if *v == zero {
+		*v = to
+	}
+}
+
+// Serve serves l until ctx is done, and closes it. It must be called once.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	if addr, ok := l.Addr().(*net.TCPAddr); ok && !addr.IP.IsLoopback() && s.opts.Secret == "" {
+		_ = l.Close()
+		return fmt.Errorf("%s can be reached from other machines: set -secret, the same for all processes of the cluster, or listen on 127.0.0.1", addr)
+	}
+	s.address = l.Addr().String()
+	// Sessions end before the core does: what they have asked for is done or refused, never forgotten.
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var runs sync.WaitGroup
+	runs.Go(func() { s.core.run(running) })
+	a := cellnet.Acceptor{
+		Config: &s.net, TLS: s.opts.TLS, MaxConns: s.opts.MaxClients, HandshakeTimeout: helloTimeout,
+		Open: func(conn *cellnet.Session) (cellnet.Handler, error) { return newSession(s, conn) },
+		Rejected: func(remote net.Addr, reason error) {
+			s.opts.Log.Warn("connection refused", "remote", remote, "reason", reason)
+		},
+	}
+	err := a.Serve(ctx, l)
+	stop()
+	runs.Wait()
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return err
+}
+
+// Close closes the data file, after Serve has returned or if it was never called.
+func (s *Server) Close() error {
+	s.feed.Close()
+	if s.file == nil {
+		return nil
+	}
+	return s.file.Close(s.feed.Snapshot())
+}
+
+// Counters of the network, for metrics.
+func (s *Server) Counters() *cellnet.Counters { return &s.counters }
+
+// Snapshot is the state as clients see it.
+func (s *Server) Snapshot() *store.Snapshot { return s.feed.Snapshot() }
+
+func pid() int { return os.Getpid() }

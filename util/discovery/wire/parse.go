@@ -1,0 +1,165 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/davyxu/cellmesh_demo/util/discovery/store"
+)
+
+// ErrBadMessage is the reason to close a connection whose peer does not speak the protocol.
+var ErrBadMessage = errors.New("bad message")
+
+// Append appends m, a Request or Reply, to b as JSON.
+func Append(b []byte, m any) ([]byte, error) {
+	buf := bytes.NewBuffer(b)
+	enc := json.NewEncoder(buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(m); err != nil {
+		return b, fmt.Errorf("encode message: %w", err)
+	}
+	return bytes.TrimSuffix(buf.Bytes(), []byte{'\n'}), nil
+}
+
+// ParseRequest reads a request and checks that what it does comes with what that needs. It fails with ErrBadMessage.
+// Sizes and contents of batches and services are for the store to judge.
+func ParseRequest(b []byte) (Request, error) {
+	var r Request
+	if err := parse(b, &r); err != nil {
+		return Request{}, err
+	}
+	missing := ""
+	switch r.Do {
+	case DoHello:
+		if r.Hello == nil {
+			missing = "hello"
+		}
+	case DoProof:
+		if len(r.Proof) == 0 {
+			missing = "proof"
+		}
+	case DoRegister:
+		if r.Owner == "" || r.Service == nil {
+			missing = "owner and service"
+		}
+	case DoLeave:
+		if r.Owner == "" {
+			missing = "owner"
+		}
+	case DoPing, DoApply, DoPage, DoWatch, DoForget, DoStatus, DoBye:
+	default:
+		return Request{}, fmt.Errorf("%w: unknown request %.40q", ErrBadMessage, r.Do)
+	}
+	switch {
+	case missing != "":
+		return Request{}, fmt.Errorf("%w: request %s lacks %s", ErrBadMessage, r.Do, missing)
+	case r.ID == 0:
+		return Request{}, fmt.Errorf("%w: request %s has no ID", ErrBadMessage, r.Do)
+	case len(r.Owner) > 64:
+		return Request{}, fmt.Errorf("%w: owner of %d bytes", ErrBadMessage, len(r.Owner))
+	case r.Page < 0:
+		return Request{}, fmt.Errorf("%w: page %d", ErrBadMessage, r.Page)
+	case r.Hello != nil && len(r.Hello.Name) > 256:
+		return Request{}, fmt.Errorf("%w: client name of %d bytes", ErrBadMessage, len(r.Hello.Name))
+	}
+	return r, nil
+}
+
+// ParseReply reads a reply. It fails with ErrBadMessage.
+func ParseReply(b []byte) (Reply, error) {
+	var r Reply
+	if err := parse(b, &r); err != nil {
+		return Reply{}, err
+	}
+	for _, ev := range r.Events {
+		for _, c := range ev.Changes {
+			if c.Service != nil {
+				if err := checkService(c.Service); err != nil {
+					return Reply{}, err
+				}
+			}
+		}
+	}
+	if r.Page != nil {
+		for _, s := range r.Page.Services {
+			if err := checkService(s); err != nil {
+				return Reply{}, err
+			}
+		}
+	}
+	if r.Service != nil {
+		if err := checkService(r.Service); err != nil {
+			return Reply{}, err
+		}
+	}
+	return r, nil
+}
+
+// checkService refuses what no store has handed out, so that a client's snapshot can rely on it.
+func checkService(s *store.Service) error {
+	if s == nil {
+		return fmt.Errorf("%w: null instead of a service", ErrBadMessage)
+	}
+	if err := s.Check(); err != nil {
+		return fmt.Errorf("%w: %w", ErrBadMessage, err)
+	}
+	if s.Index < 0 || s.ID != store.FormatID(s.Name, s.Index, s.Group) {
+		return fmt.Errorf("%w: service %q is not %s#%d@%s", ErrBadMessage, s.ID, s.Name, s.Index, s.Group)
+	}
+	return nil
+}
+
+func parse(b []byte, m any) error {
+	// encoding/json would quietly replace what is not UTF-8.
+	if !utf8.Valid(b) {
+		return fmt.Errorf("%w: not UTF-8", ErrBadMessage)
+	}
+	if err := json.Unmarshal(b, m); err != nil {
+		return fmt.Errorf("%w: %w", ErrBadMessage, err)
+	}
+	return nil
+}
+
+// Error is why memsd did not do what was asked.
+type Error struct {
+	Code string `json:"code"`
+	Text string `json:"text"`
+}
+
+// codes are what both sides know of an error besides its text.
+func codes() map[string]error {
+	return map[string]error{
+		"conflict": store.ErrConflict, "replaced": store.ErrReplaced, "invalid": store.ErrInvalid,
+		"too_large": store.ErrTooLarge, "full": store.ErrFull, "not_found": store.ErrNotFound,
+		"storage": store.ErrStorage, "refused": store.ErrRefused,
+	}
+}
+
+// NewError makes err ready for the wire.
+func NewError(err error) *Error {
+	for code, sentinel := range codes() {
+		if errors.Is(err, sentinel) {
+			return &Error{Code: code, Text: err.Error()}
+		}
+	}
+	return &Error{Code: "internal", Text: err.Error()}
+}
+
+// Err returns e as the error it was made from: same text, and errors.Is works. nil for nil.
+func (e *Error) Err() error {
+	if e == nil {
+		return nil
+	}
+	return remoteError{text: e.Text, is: codes()[e.Code]}
+}
+
+type remoteError struct {
+	text string
+	is   error // may be nil
+}
+
+func (e remoteError) Error() string { return e.text }
+func (e remoteError) Unwrap() error { return e.is }

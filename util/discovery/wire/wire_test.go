@@ -1,0 +1,142 @@
+package wire
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/davyxu/cellmesh_demo/util/discovery/store"
+)
+
+func TestErrorsCrossTheWire(t *testing.T) {
+	for code, sentinel := range codes() {
+		before := fmt.Errorf("%w: about %q", sentinel, "k")
+		after := NewError(before).Err()
+		if !errors.Is(after, sentinel) || after.Error() != before.Error() {
+			t.Errorf("%s arrived as %v", code, after)
+		}
+	}
+	if err := NewError(errors.New("odd")).Err(); err.Error() != "odd" {
+		t.Errorf("an unknown error arrived as %v", err)
+	}
+	if (*Error)(nil).Err() != nil {
+		t.Error("no error became one")
+	}
+}
+
+// TestLargestBatchFits: what the store accepts must go through a frame, both as a request and as an event.
+func TestLargestBatchFits(t *testing.T) {
+	worst := strings.Repeat("\x01", store.MaxBatch/2-2) // 6 bytes each in JSON
+	ops := []store.Op{store.SetOp("a", worst), store.SetOp("b", worst)}
+	if err := store.CheckOps(ops); err != nil {
+		t.Fatal(err)
+	}
+	b, err := Append(nil, Request{ID: 1 << 60, Do: DoApply, Ops: ops})
+	if err != nil || len(b) > MaxFrame {
+		t.Fatalf("a batch at its limit makes a frame of %d bytes, %v", len(b), err)
+	}
+	b, err = Append(nil, Reply{Events: []store.Event{{Revision: 1 << 60, Changes: []store.Change{{Key: "a", Value: worst}, {Key: "b", Value: worst}}}}})
+	if err != nil || len(b) > MaxFrame {
+		t.Fatalf("its event makes a frame of %d bytes, %v", len(b), err)
+	}
+}
+
+func TestBadMessagesAreRefused(t *testing.T) {
+	for _, text := range []string{
+		``, `{}`, `[]`, `null`, `{"id":1}`, `{"id":1,"do":"dance"}`, `{"do":"ping"}`, `{"id":-1,"do":"ping"}`,
+		`{"id":1,"do":"hello"}`, `{"id":1,"do":"proof"}`, `{"id":1,"do":"register","owner":"x"}`, `{"id":1,"do":"leave"}`,
+		`{"id":1,"do":"page","page":-1}`, `{"id":1,"do":"ping"}{}`, "{\"id\":1,\"do\":\"ping\",\"owner\":\"\xff\"}",
+		`{"id":1,"do":"leave","owner":"` + strings.Repeat("x", 65) + `"}`,
+	} {
+		if r, err := ParseRequest([]byte(text)); !errors.Is(err, ErrBadMessage) {
+			t.Errorf("request %s was read as %+v, %v", text, r, err)
+		}
+	}
+	for _, text := range []string{
+		``, `1`, `{"service":{"name":"a"}}`, `{"page":{"services":[null]}}`,
+		`{"events":[{"revision":1,"changes":[{"service":{"id":"a#1@b","name":"a","group":"b","index":2,"state":"ready"}}]}]}`,
+	} {
+		if r, err := ParseReply([]byte(text)); !errors.Is(err, ErrBadMessage) {
+			t.Errorf("reply %s was read as %+v, %v", text, r, err)
+		}
+	}
+}
+
+func seeds(f *testing.F, messages ...any) {
+	for _, m := range messages {
+		b, err := Append(nil, m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Add([]byte(`{"id":1,"do":"apply","ops":[null]}`))
+	f.Add([]byte(`{"events":[{"changes":[{}]}]}`))
+}
+
+func sample() *store.Service {
+	return &store.Service{ID: "game#0@dev", Name: "game", Group: "dev", Addr: "127.0.0.1:1", State: store.Ready, Meta: map[string]string{"<": "\u2028"}, Epoch: 7}
+}
+
+// roundTrip: what was read once can be written and is then read as the same.
+func roundTrip[M any](t *testing.T, m M, read func([]byte) (M, error)) {
+	b, err := Append(nil, m)
+	if err != nil {
+		t.Fatalf("%+v was read but cannot be written: %v", m, err)
+	}
+	again, err := read(b)
+	if err != nil {
+		t.Fatalf("%s was written but cannot be read: %v", b, err)
+	}
+	first, _ := json.Marshal(m)
+	second, _ := json.Marshal(again)
+	if !reflect.DeepEqual(first, second) {
+		t.Fatalf("%s became %s", first, second)
+	}
+}
+
+func FuzzParseRequest(f *testing.F) {
+	seeds(f,
+		Request{ID: 1, Do: DoHello, Hello: &Hello{Version: 1, Nonce: []byte("nonce"), TTL: 1000, History: "h", Revision: 9}},
+		Request{ID: 2, Do: DoProof, Proof: []byte("proof")},
+		Request{ID: 3, Do: DoApply, Ops: []store.Op{store.SetOp("k", "<\x00>"), store.DeleteOp("x").IfValue("y")}},
+		Request{ID: 4, Do: DoRegister, Owner: "o", Service: sample()},
+		Request{ID: 5, Do: DoWatch, From: 1 << 63},
+		Request{ID: 6, Do: DoPage, Page: 3})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if m, err := ParseRequest(b); err == nil {
+			roundTrip(t, m, ParseRequest)
+			store.New(nil).Apply(m.Ops) //nolint:errcheck // it must not panic
+			if m.Service != nil {
+				store.New(nil).Register(m.Owner, *m.Service) //nolint:errcheck // it must not panic
+			}
+		} else if !errors.Is(err, ErrBadMessage) {
+			t.Fatal(err)
+		}
+	})
+}
+
+func FuzzParseReply(f *testing.F) {
+	seeds(f,
+		Reply{ID: 1, Welcome: &Welcome{History: "h", Nonce: []byte("n"), Secret: true}},
+		Reply{Events: []store.Event{{Revision: 5, Changes: []store.Change{{Service: sample()}, {Key: "k", Value: "v"}, {Key: "d", Deleted: true}}}}},
+		Reply{ID: 2, Page: &Page{Revision: 4, Services: []*store.Service{sample()}, Values: [][2]string{{"k", "v"}}, Next: 1}},
+		Reply{Lost: "owner", Error: &Error{Code: "replaced", Text: "gone"}})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := ParseReply(b)
+		if err != nil {
+			if !errors.Is(err, ErrBadMessage) {
+				t.Fatal(err)
+			}
+			return
+		}
+		roundTrip(t, m, ParseReply)
+		snap := store.NewSnapshot(0, nil, nil)
+		for _, ev := range m.Events {
+			snap = snap.Next(ev)
+		}
+	})
+}
