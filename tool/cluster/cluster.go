@@ -39,11 +39,12 @@ type Cluster struct {
 	T        testing.TB
 	Memory   *discovery.Memory
 	Registry discovery.Registry // a handle for looking
+	LogLevel string             // of the services launched next
 }
 
 // New makes an empty cluster that knows the routes.
 func New(t testing.TB) *Cluster {
-	c := &Cluster{T: t, Memory: discovery.NewMemory()}
+	c := &Cluster{T: t, Memory: discovery.NewMemory(), LogLevel: "debug"}
 	c.Registry = c.Memory.Open()
 	t.Cleanup(func() { c.Registry.Close() })
 	table, err := route.FromMessages(pb.Messages())
@@ -93,7 +94,7 @@ type Process struct {
 func (c *Cluster) Launch(name string, args ...string) *Process {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &Process{Name: name, t: c.T, registry: c.Memory.Open(), cancel: cancel, ready: make(chan struct{}), done: make(chan struct{})}
-	args = append([]string{"-flagfile=", "-httpaddr=127.0.0.1:0", "-loglevel=debug", "-logcolor=false"}, args...)
+	args = append([]string{"-flagfile=", "-httpaddr=127.0.0.1:0", "-loglevel=" + c.LogLevel, "-logcolor=false"}, args...)
 	go func() {
 		defer close(p.done)
 		defer p.registry.Close()

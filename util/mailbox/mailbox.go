@@ -1,8 +1,8 @@
 // Package mailbox runs work of many owners: one owner's items one after the
-// other, different owners' in parallel, on goroutines that exist only while
+// other, different owners' in parallel, on goroutines that are there only while
 // there is something to do. An idle mailbox costs its struct and nothing else.
 //
-// There is one file.
+// Open mailbox.go first; group.go keeps the goroutines.
 package mailbox
 
 import (
@@ -16,21 +16,13 @@ var (
 	ErrClosed = errors.New("mailbox: closed")
 )
 
-// Group owns the goroutines of many mailboxes, so that somebody can wait for
-// them.
-type Group struct{ wg sync.WaitGroup }
-
-// Wait returns when no mailbox of the group is running. Close them first: a
-// Post during Wait is not waited for reliably.
-func (g *Group) Wait() { g.wg.Wait() }
-
 // A Mailbox is a bounded queue whose items are handled in order, one at a
 // time. Init it before use and never copy it.
 type Mailbox[T any] struct {
 	handle func(T) // may block
 	idle   func()  // the queue ran empty: flush what the items caused
 	group  *Group
-	start  func() // m.run, made once: a method value per go statement would be an allocation per wake
+	start  func() // m.run, made once: a method value for each wake would be an allocation
 	limit  int
 
 	mu      sync.Mutex // guards the rest
@@ -78,13 +70,11 @@ func (m *Mailbox[T]) push(v T) {
 	m.queue = append(m.queue, v)
 	if !m.running {
 		m.running = true
-		m.group.wg.Add(1)
-		go m.start()
+		m.group.run(m.start)
 	}
 }
 
 func (m *Mailbox[T]) run() {
-	defer m.group.wg.Done()
 	var batch []T
 	for {
 		m.mu.Lock()
