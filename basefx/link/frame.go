@@ -18,11 +18,15 @@ const (
 	kinds
 )
 
+// pulseID is the message ID of a control frame without a message, which says
+// only that the sender is there. No message has this ID.
+const pulseID = 0
+
 // headLen is the length of a frame's head: kind u8, flags u8 (0), message ID
 // u16 LE, client u64 LE.
 const headLen = 12
 
-var errFrame = errors.New("link: malformed frame")
+var errFrame = errors.New("link: malformed frame: the peer was built from another version, or is no service of ours")
 
 // Frame is one message on a link. Body is valid only until the handler that
 // was given it returns.

@@ -1,7 +1,11 @@
 package link
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"runtime/debug"
+	"sync/atomic"
 
 	"google.golang.org/protobuf/proto"
 
@@ -19,25 +23,46 @@ type Link struct {
 
 	links   *Links
 	session *cellnet.Session
+	dialed  bool // by us
 
-	receiver Receiver // owned by the goroutine that reads the link
+	// Owned by the goroutine that reads the link.
+	receiver Receiver
+	handling bool // a batch has begun
+
+	heard atomic.Uint32 // grows when a batch begins and when it ends: odd while one is handled
+
+	// Owned by the pulse.
+	seen   uint32 // heard at the last pulse
+	silent int    // pulses since heard has grown
 }
 
 // Append puts a message into what is about to be written, without writing it.
 // first tells that nobody else is going to: the caller must Flush when its
-// batch is over. The error is cellnet.ErrFull if the peer does not keep up,
-// anything else means that the link has ended. Append never blocks.
+// batch is over. The error is cellnet.ErrFull if the peer does not keep up (the
+// message was not taken, the link lives), cellnet.ErrFrameTooLarge if the
+// message can never be sent; anything else means that the link has ended.
+// Append never blocks.
 func (l *Link) Append(kind Kind, client uint64, id uint16, body []byte) (first bool, err error) {
 	var head [headLen]byte
 	putHead(&head, kind, id, client)
 	return l.session.Append(head[:], body)
 }
 
-// Flush writes what was appended.
+// Flush writes what was appended. It does not block.
 func (l *Link) Flush() { l.session.Flush() }
 
 // Send appends and flushes one control message about client (0: about none).
-func (l *Link) Send(client uint64, m pb.Message) error { return sendControl(l.session, client, m) }
+// The two sides of a link agree on what was said between them: a message that
+// finds no room because the peer does not keep up ends the link with ErrBehind.
+// To send what may be lost, Append it. Send never blocks.
+func (l *Link) Send(client uint64, m pb.Message) error {
+	err := sendControl(l.session, client, m)
+	if errors.Is(err, cellnet.ErrFull) {
+		l.session.Abort(ErrBehind)
+		return ErrBehind
+	}
+	return err
+}
 
 // Ended reports whether the link has ended and why; nil while it stands.
 func (l *Link) Ended() error { return l.session.Reason() }
@@ -60,6 +85,7 @@ func sendControl(s *cellnet.Session, client uint64, m pb.Message) error {
 }
 
 func (l *Link) opened() {
+	l.links.cfg.Log.Info("linked", "peer", l.ID)
 	open, ok := l.links.receive[l.Name]
 	if !ok {
 		open = l.links.receive[""]
@@ -70,28 +96,51 @@ func (l *Link) opened() {
 	for _, f := range l.links.up {
 		f(l)
 	}
-	l.links.cfg.Log.Info("linked", "peer", l.ID)
 }
 
-func (l *Link) frame(f Frame) error {
+// frame hands one frame to whom it is for. A handler that panics ends the link
+// and nothing else: what it was about to do for this peer is begun anew on the
+// next link.
+func (l *Link) frame(b []byte) (err error) {
+	if !l.handling {
+		l.handling = true
+		l.heard.Add(1)
+	}
+	f, err := parseFrame(b)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			l.links.cfg.Log.Error("handler of a link panicked", "peer", l.ID, "message", pb.MessageName(f.ID), "id", f.ID, "panic", v, "stack", string(debug.Stack()))
+			err = fmt.Errorf("link: the handler of message ID %d panicked: %v", f.ID, v)
+		}
+	}()
 	if f.Kind != Control {
 		if l.receiver == nil {
-			return fmt.Errorf("link: %s relayed message ID %d, nobody here takes client messages from it", l.ID, f.ID)
+			return fmt.Errorf("link: %s relayed message ID %d, but nobody here takes clients' messages from it", l.ID, f.ID)
 		}
 		return l.receiver.Frame(f)
 	}
 	h, ok := l.links.control[f.ID]
-	if !ok { // a newer peer may say more than we understand
-		l.links.cfg.Log.Debug("control message not handled here", "peer", l.ID, "message", pb.MessageName(f.ID), "id", f.ID)
+	if !ok {
+		if f.ID != pulseID { // a newer peer may say more than we understand
+			l.links.cfg.Log.Debug("control message not handled here", "peer", l.ID, "message", pb.MessageName(f.ID), "id", f.ID)
+		}
 		return nil
 	}
 	return h(l, f.Client, f.Body)
 }
 
 func (l *Link) batch() {
+	if !l.handling {
+		return
+	}
 	if l.receiver != nil {
 		l.receiver.Batch()
 	}
+	l.handling = false
+	l.heard.Add(1)
 }
 
 func (l *Link) closed(reason error) {
@@ -102,5 +151,13 @@ func (l *Link) closed(reason error) {
 	for _, f := range l.links.down {
 		f(l)
 	}
-	l.links.cfg.Log.Info("link ended", "peer", l.ID, "reason", reason)
+	l.links.cfg.Log.Info("link ended", "peer", l.ID, "reason", inWords(reason))
+}
+
+// inWords says what an operator should read instead of EOF.
+func inWords(reason error) error {
+	if errors.Is(reason, io.EOF) || errors.Is(reason, io.ErrClosedPipe) {
+		return errClosedByPeer
+	}
+	return reason
 }

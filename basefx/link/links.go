@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -19,10 +20,14 @@ import (
 	"github.com/davyxu/cellmesh_demo/util/discovery"
 )
 
-// Errors that end a link or a dial.
+// Reasons for the end of a link.
 var (
 	ErrReplaced = errors.New("link: replaced by a newer link of the same service")
 	ErrStopping = errors.New("link: this process is stopping")
+	ErrSilent   = errors.New("link: nothing was heard for 12 s: the peer hangs, or its host is gone")
+	ErrBehind   = errors.New("link: the peer does not keep up: a control message found no room")
+
+	errClosedByPeer = errors.New("closed by the peer")
 )
 
 // Config is what [New] needs. All fields but Secret, Dial and Counters are
@@ -47,11 +52,12 @@ type Receiver interface {
 }
 
 // Links keeps the links of one process. Wire it (Receive, Handle, OnUp, OnDown),
-// then Run it; what is wired never changes afterwards. Dial may come at any
-// time.
+// then Run and Serve it; what is wired never changes afterwards. All other
+// methods may be called by any goroutine at any time.
 type Links struct {
 	cfg     Config
 	session cellnet.Config
+	refused once // what the log has been told about peers that were refused
 
 	// Wiring, read-only once running.
 	receive map[string]func(*Link) Receiver // by the peer's service name, "" for all others
@@ -61,11 +67,9 @@ type Links struct {
 
 	view atomic.Pointer[view] // established links; replaced, never changed, under mu
 
-	more chan struct{} // capacity 1: names has grown
-
 	mu      sync.Mutex
 	names   []string           // services to dial
-	changed chan struct{}      // closed and remade when view changes
+	changed chan struct{}      // closed and remade when view or names changes
 	dialing map[dialKey]string // running dial loops, with what each last failed on
 }
 
@@ -86,15 +90,14 @@ func New(cfg Config) *Links {
 		cfg: cfg,
 		session: cellnet.Config{
 			Framing: cellnet.LinkFraming,
-			// A backend that does not keep up is told about by ErrFull; its
-			// link stays, as it carries everybody's messages.
+			// A peer that does not keep up is told about by ErrFull; the link
+			// stays, as it carries everybody's messages.
 			Refuse:   true,
 			Gather:   true,
 			Counters: cfg.Counters,
 		},
 		receive: map[string]func(*Link) Receiver{},
 		control: map[uint16]func(*Link, uint64, []byte) error{},
-		more:    make(chan struct{}, 1),
 		changed: make(chan struct{}),
 		dialing: map[dialKey]string{},
 	}
@@ -107,13 +110,9 @@ func New(cfg Config) *Links {
 func (ls *Links) Dial(service string) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	if slices.Contains(ls.names, service) {
-		return
-	}
-	ls.names = append(ls.names, service)
-	select {
-	case ls.more <- struct{}{}:
-	default:
+	if !slices.Contains(ls.names, service) {
+		ls.names = append(ls.names, service)
+		ls.announce()
 	}
 }
 
@@ -123,24 +122,31 @@ func (ls *Links) Dial(service string) {
 func (ls *Links) Receive(service string, open func(*Link) Receiver) { ls.receive[service] = open }
 
 // OnUp adds f to what is called when a link is established, before anything
-// that it brings, on the goroutine that reads it.
+// that it brings, on the goroutine that reads it. The link is in Get and Named
+// by then: others may be sending on it already.
 func (ls *Links) OnUp(f func(*Link)) { ls.up = append(ls.up, f) }
 
-// OnDown adds f to what is called after the last message of a link.
+// OnDown adds f to what is called after the last message of a link. When a
+// link is replaced, this may be after OnUp of the new one.
 func (ls *Links) OnDown(f func(*Link)) { ls.down = append(ls.down, f) }
 
-// Handle sets the handler of one control message. It runs on the goroutine
-// that reads the link and must not block; its error closes the link. client is
-// whom the message concerns, or 0.
+// Handle sets the handler of one control message; a second one for the same
+// message is a mistake, and panics. It runs on the goroutine that reads the
+// link and must not block; its error closes the link. client is whom the
+// message concerns, or 0.
 func Handle[M any, P interface {
 	*M
 	pb.Message
 }](ls *Links, h func(l *Link, client uint64, m *M) error) {
 	var zero P
-	ls.control[zero.MsgID()] = func(l *Link, client uint64, body []byte) error {
+	id := zero.MsgID()
+	if _, twice := ls.control[id]; twice {
+		panic("link: two handlers for control message " + pb.MessageName(id))
+	}
+	ls.control[id] = func(l *Link, client uint64, body []byte) error {
 		m := P(new(M))
 		if err := proto.Unmarshal(body, m); err != nil {
-			return fmt.Errorf("decode %s: %w", pb.MessageName(m.MsgID()), err)
+			return fmt.Errorf("link: decode %s: %w", pb.MessageName(id), err)
 		}
 		return h(l, client, (*M)(m))
 	}
@@ -154,14 +160,7 @@ func (ls *Links) Get(svcid string) *Link { return ls.view.Load().byID[svcid] }
 func (ls *Links) Named(service string) []*Link { return ls.view.Load().byName[service] }
 
 // All are the established links in no particular order.
-func (ls *Links) All() []*Link {
-	v := ls.view.Load()
-	all := make([]*Link, 0, len(v.byID))
-	for _, l := range v.byID {
-		all = append(all, l)
-	}
-	return all
-}
+func (ls *Links) All() []*Link { return slices.Collect(maps.Values(ls.view.Load().byID)) }
 
 // Changed returns a channel that is closed at the next change of the
 // established links. Take it before looking, so that no change is missed.
@@ -186,77 +185,76 @@ func (ls *Links) Trouble(service string) string {
 	return strings.Join(all, "; ")
 }
 
-// Run dials until ctx is done, then closes every link, flushed, and waits.
-func (ls *Links) Run(ctx context.Context) {
-	var loops sync.WaitGroup
-	defer loops.Wait()
-	for ctx.Err() == nil {
-		snap := ls.cfg.Registry.Snapshot()
-		ls.reconcile(ctx, snap, &loops)
-		ls.await(ctx, snap.Revision())
-	}
-	for _, l := range ls.All() {
-		l.session.Close(ErrStopping)
-	}
-}
-
-// await returns when discovery has changed since rev, or there is more to
-// dial.
-func (ls *Links) await(ctx context.Context, rev uint64) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var wait sync.WaitGroup
-	defer wait.Wait()
-	wait.Go(func() {
-		if _, err := ls.cfg.Registry.Wait(ctx, rev); err == nil {
-			cancel()
-		}
-	})
-	select {
-	case <-ls.more:
-		cancel()
-	case <-ctx.Done():
-	}
-}
-
-// reconcile starts a dial loop for every service that should have one. Loops
-// end by themselves.
-func (ls *Links) reconcile(ctx context.Context, snap *discovery.Snapshot, loops *sync.WaitGroup) {
-	self := ls.cfg.Self().ID
-	ls.mu.Lock()
-	defer ls.mu.Unlock()
-	for _, name := range ls.names {
-		for svc := range snap.Services(name) {
-			k := dialKey{svc.ID, svc.Addr}
-			if _, runs := ls.dialing[k]; runs || svc.Addr == "" || svc.ID == self || !ls.cfg.Rule.Allows(svc.Name, svc.Group) {
-				continue
-			}
-			ls.dialing[k] = ""
-			loops.Go(func() { ls.dialLoop(ctx, k) })
-		}
-	}
-}
-
 // Serve accepts links on l until ctx is done, and waits for them.
 func (ls *Links) Serve(ctx context.Context, l net.Listener) error {
-	a := cellnet.Acceptor{Config: &ls.session, Open: func(s *cellnet.Session) (cellnet.Handler, error) {
-		return newAccepting(ls, s)
-	}}
+	ctx, cancel := stopping(ctx)
+	defer cancel()
+	a := cellnet.Acceptor{
+		Config: &ls.session,
+		Open:   func(s *cellnet.Session) (cellnet.Handler, error) { return newAccepting(ls, s), nil },
+		Rejected: func(remote net.Addr, reason error) {
+			ls.cfg.Log.Debug("connection for a link not accepted", "remote", remote, "reason", reason)
+		},
+	}
 	return a.Serve(ctx, l)
 }
 
+// stopping is ctx with ErrStopping as its cause, which is what the links that
+// it ends are told.
+func stopping(ctx context.Context) (context.Context, func()) {
+	inner, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { cancel(ErrStopping) })
+	return inner, func() {
+		stop()
+		cancel(nil)
+	}
+}
+
 // add enters an identified link, in place of an older one of the same svcid.
-func (ls *Links) add(l *Link) error {
+// ready is called, under mu, before anybody else can get hold of the link.
+func (ls *Links) add(l *Link, ready func() error) error {
 	ls.mu.Lock()
-	defer ls.mu.Unlock()
-	v := ls.view.Load()
-	if old := v.byID[l.ID]; old != nil {
-		if old.Epoch > l.Epoch {
-			return fmt.Errorf("link: %s has epoch %d here, this one is of epoch %d: an older process under the same name", l.ID, old.Epoch, l.Epoch)
-		}
+	old, err := ls.view.Load().byID[l.ID], ls.objection(l)
+	if err == nil {
+		err = ready()
+	}
+	if err == nil {
+		ls.publish(l.ID, l)
+	}
+	ls.mu.Unlock()
+	if err == nil && old != nil {
 		old.session.Close(ErrReplaced)
 	}
-	ls.publish(v, l.ID, l)
+	return err
+}
+
+// linkedTo forgets what went wrong with the peer of l before it was linked.
+func (ls *Links) linkedTo(l *Link, k dialKey) {
+	ls.refused.forget(l.ID)
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if l.dialed {
+		ls.dialing[k] = ""
+	}
+}
+
+// objection is why l must not be entered; nil if it may. The caller holds mu.
+//
+// A registration keeps its epoch as long as the process lives, also when memsd
+// has lost its data and it registers again. A higher epoch under the same name
+// is therefore always another process, and a newer one.
+func (ls *Links) objection(l *Link) error {
+	if svc, ok := ls.cfg.Registry.Snapshot().Service(l.ID); ok && svc.Epoch > l.Epoch {
+		return errorf(lasting, "%s of epoch %d has been replaced by one of epoch %d", l.ID, l.Epoch, svc.Epoch)
+	}
+	old := ls.view.Load().byID[l.ID]
+	switch {
+	case old == nil:
+	case old.Epoch > l.Epoch:
+		return errorf(lasting, "%s of epoch %d has been replaced by one of epoch %d", l.ID, l.Epoch, old.Epoch)
+	case old.Epoch == l.Epoch && old.dialed != l.dialed && old.Ended() == nil && old.dialed == (ls.cfg.Self().ID < l.ID):
+		return errorf(passing, "both sides have dialed, and the other link stands")
+	}
 	return nil
 }
 
@@ -264,16 +262,17 @@ func (ls *Links) add(l *Link) error {
 func (ls *Links) remove(l *Link) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	if v := ls.view.Load(); v.byID[l.ID] == l {
-		ls.publish(v, l.ID, nil)
+	if ls.view.Load().byID[l.ID] == l {
+		ls.publish(l.ID, nil)
 	}
 }
 
-// publish makes the next view, with l (or nothing, if nil) under id.
-func (ls *Links) publish(v *view, id string, l *Link) {
-	next := &view{byID: make(map[string]*Link, len(v.byID)+1), byName: map[string][]*Link{}}
-	for k, o := range v.byID {
-		next.byID[k] = o
+// publish makes the next view, with l (or nothing, if nil) under id. The caller
+// holds mu.
+func (ls *Links) publish(id string, l *Link) {
+	next := &view{byID: maps.Clone(ls.view.Load().byID), byName: map[string][]*Link{}}
+	if next.byID == nil {
+		next.byID = map[string]*Link{}
 	}
 	if l != nil {
 		next.byID[id] = l
@@ -287,6 +286,11 @@ func (ls *Links) publish(v *view, id string, l *Link) {
 		slices.SortFunc(all, func(a, b *Link) int { return strings.Compare(a.ID, b.ID) })
 	}
 	ls.view.Store(next)
+	ls.announce()
+}
+
+// announce wakes who waits for Changed. The caller holds mu.
+func (ls *Links) announce() {
 	close(ls.changed)
 	ls.changed = make(chan struct{})
 }

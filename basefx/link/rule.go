@@ -3,10 +3,12 @@ package link
 import (
 	"fmt"
 	"strings"
+
+	"github.com/davyxu/cellmesh_demo/util/discovery"
 )
 
 // Rule tells which service groups a process links to. The zero Rule links to
-// its own group only.
+// nobody.
 type Rule struct {
 	byName map[string]string
 	other  string
@@ -23,19 +25,31 @@ func ParseRule(s, own string) (Rule, error) {
 	bare := false
 	for entry := range strings.SplitSeq(s, "|") {
 		name, group, named := strings.Cut(strings.TrimSpace(entry), ":")
+		if !named {
+			name, group = "", name
+		}
+		if named && !isWord(name) || group != "*" && !isWord(group) {
+			return Rule{}, fmt.Errorf("%q: %q is neither name:group nor group; * is any group", s, entry)
+		}
+		_, twice := r.byName[name]
 		switch {
-		case named && name != "" && group != "":
-			if _, twice := r.byName[name]; twice {
-				return Rule{}, fmt.Errorf("link rule %q: service %s is named twice", s, name)
-			}
+		case named && twice:
+			return Rule{}, fmt.Errorf("%q: service %s is named twice", s, name)
+		case named:
 			r.byName[name] = group
-		case !named && name != "" && !bare:
-			r.other, bare = name, true
+		case bare:
+			return Rule{}, fmt.Errorf("%q: %s and %s cannot both be the group for all other services", s, r.other, group)
 		default:
-			return Rule{}, fmt.Errorf("link rule %q: %q is not name:group, nor the one group for all others", s, entry)
+			r.other, bare = group, true
 		}
 	}
 	return r, nil
+}
+
+// isWord reports whether s can be a service's name or group.
+func isWord(s string) bool {
+	_, _, _, err := discovery.ParseID(discovery.FormatID(s, 0, s))
+	return err == nil
 }
 
 // Allows reports whether the rule links to service name of group.
