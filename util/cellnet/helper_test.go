@@ -2,6 +2,7 @@ package cellnet
 
 import (
 	"context"
+	"io"
 	"net"
 	"sync"
 	"testing"
@@ -69,6 +70,12 @@ func (r *recorder) got() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]string(nil), r.frames...)
+}
+
+func (r *recorder) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.frames)
 }
 
 // echo is a Handler that sends back what it is handed, in batches.
@@ -164,4 +171,15 @@ func tcpPair(t testing.TB) (a, b net.Conn) {
 	}
 	t.Cleanup(func() { a.Close(); b.Close() })
 	return a, b
+}
+
+// readAll reads what a connection brings until its end.
+func readAll(t testing.TB, c net.Conn) string {
+	t.Helper()
+	c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	b, err := io.ReadAll(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }

@@ -25,12 +25,14 @@ func (s *Session) read() {
 	if len(s.in) > 0 { // left over from the handshake
 		s.handOver()
 	}
-	if s.sock.usable() {
-		s.sock.read(s)
-		return
-	}
 	for {
-		n, err := s.conn.Read(s.room())
+		var n int
+		var err error
+		if s.sock.usable() {
+			n, err = s.sock.read(s)
+		} else {
+			n, err = s.conn.Read(s.room())
+		}
 		if !s.received(n, err) {
 			return
 		}
@@ -98,7 +100,9 @@ func (s *Session) deliver() (frames int, err error) {
 			return frames, err
 		}
 	}
-	s.in = s.in[:copy(s.in, b)]
+	if len(b) < len(s.in) {
+		s.in = s.in[:copy(s.in, b)]
+	}
 	return frames, nil
 }
 

@@ -17,7 +17,9 @@ type socket struct {
 	// Made once, because each costs an allocation.
 	onReadable, onWritable func(fd uintptr) bool
 
-	errno syscall.Errno // of the last write; owned as Session.flight is
+	got        int           // by the last read; owned by the reader
+	readErrno  syscall.Errno // of the last read; owned by the reader
+	writeErrno syscall.Errno // of the last write; owned as Session.flight is
 
 	// Owned by the dozer, under the session's lock.
 	fd      int32
@@ -38,32 +40,36 @@ func (k *socket) open(s *Session) {
 
 func (k *socket) usable() bool { return k.raw != nil }
 
-// read hands what arrives to s.received until that has enough.
-func (k *socket) read(s *Session) {
+// read waits for bytes, takes room for them and reads. Handlers run outside of
+// it: as long as it is entered, closing the connection waits for it.
+func (k *socket) read(s *Session) (n int, err error) {
 	if err := k.raw.Read(k.onReadable); err != nil {
-		s.received(0, err)
+		return 0, err
 	}
+	switch {
+	case k.readErrno != 0:
+		return 0, s.opError("read", k.readErrno)
+	case k.got == 0:
+		return 0, io.EOF
+	}
+	return k.got, nil
 }
 
-// readable is called when there may be bytes; false means wait for more. The
-// handler runs inside, so that a batch costs no more than its reads.
+// readable is called when there may be bytes; false means wait for more.
 func (s *Session) readable(fd uintptr) bool {
+	k := &s.sock
 	for {
 		n, err := syscall.Read(int(fd), s.room())
-		switch {
-		case err == syscall.EINTR:
-		case err == syscall.EAGAIN:
+		switch err {
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
 			s.park()
 			return false
-		case err != nil:
-			s.received(0, s.opError("read", err))
-			return true
-		case n == 0:
-			s.received(0, io.EOF)
-			return true
-		case !s.received(n, nil):
-			return true
 		}
+		k.readErrno, _ = err.(syscall.Errno)
+		k.got = n
+		return true
 	}
 }
 
@@ -81,7 +87,7 @@ func (k *socket) waitWrite(s *Session) error {
 	s.took = 0
 	err := k.raw.Write(func(fd uintptr) bool {
 		s.writable(fd)
-		return s.took > 0 || k.errno != 0
+		return s.took > 0 || k.writeErrno != 0
 	})
 	if err != nil {
 		return err
@@ -90,7 +96,7 @@ func (k *socket) waitWrite(s *Session) error {
 }
 
 func (s *Session) writable(fd uintptr) bool {
-	s.sock.errno = 0
+	s.sock.writeErrno = 0
 	for {
 		n, err := syscall.Write(int(fd), s.flight[s.sent:])
 		switch errno, _ := err.(syscall.Errno); errno {
@@ -100,17 +106,17 @@ func (s *Session) writable(fd uintptr) bool {
 			continue
 		case syscall.EAGAIN:
 		default:
-			s.sock.errno = errno
+			s.sock.writeErrno = errno
 		}
 		return true
 	}
 }
 
 func (s *Session) writeError() error {
-	if s.sock.errno == 0 {
+	if s.sock.writeErrno == 0 {
 		return nil
 	}
-	return s.opError("write", s.sock.errno)
+	return s.opError("write", s.sock.writeErrno)
 }
 
 func (s *Session) opError(op string, err error) error {
