@@ -36,9 +36,7 @@ func putBuffer(b []byte) {
 		if cap(b) == size {
 			b = b[:size]
 			if poison {
-				for j := range b {
-					b[j] = 0xDB
-				}
+				spoil(b)
 			}
 			bufferPools[i].Put(unsafe.SliceData(b))
 			return

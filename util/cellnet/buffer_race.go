@@ -2,6 +2,13 @@
 
 package cellnet
 
-// poison overwrites buffers as they are given back, so that tests under the
-// race detector see whoever still reads them.
+// Under the race detector buffers are overwritten as they are given back, so
+// that tests see whoever still reads them.
 const poison = true
+
+func spoil(b []byte) {
+	b[0] = 0xDB
+	for n := 1; n < len(b); n *= 2 {
+		copy(b[n:], b[:n])
+	}
+}

@@ -222,7 +222,7 @@ func TestHandlerMayBlock(t *testing.T) {
 
 // Many sessions are cut at the same time as others go on.
 func TestSlowAmongMany(t *testing.T) {
-	const fast, slow, frames = 10, 10, 3000
+	const fast, slow, frames = 5, 5, 600
 	counters := new(Counters)
 	var mu sync.Mutex
 	var servers []*Session
@@ -250,7 +250,7 @@ func TestSlowAmongMany(t *testing.T) {
 		defer mu.Unlock()
 		return len(servers) == fast+slow
 	})
-	body := make([]byte, 4000)
+	body := make([]byte, 20_000)
 	for i := range frames {
 		for _, s := range servers {
 			s.SendMessage(uint16(i), body)
