@@ -65,6 +65,9 @@ func defaultUID() string {
 
 // Start runs the client; it stops the process when it is done.
 func (c *Console) Start(ctx context.Context, app *basefx.App) error {
+	if c.commType != "tcp" && c.commType != "ws" { // here, for what fails later is tried again
+		return fmt.Errorf("-commtype=%s is not tcp or ws", c.commType)
+	}
 	c.app = app
 	app.Go("console", func(ctx context.Context) error {
 		err := c.run(ctx)
