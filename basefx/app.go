@@ -22,6 +22,7 @@ import (
 type App struct {
 	Name   string // of the program: "game"
 	Flags  Flags
+	Args   []string // behind the flags
 	Log    *slog.Logger
 	Stdin  io.Reader
 	Stdout io.Writer

@@ -77,8 +77,11 @@ func parseFlags(fs *flag.FlagSet, program string, args []string) error {
 			missing = false
 		}
 	}
-	if _, ok := os.LookupEnv(envPrefix + "_FLAGFILE"); ok {
+	if file, ok := os.LookupEnv(envPrefix + "_FLAGFILE"); ok {
 		missing = false
+		if file == "" { // for ff an empty variable is none; for us it says that no file is wanted
+			Default(fs, "flagfile", "")
+		}
 	}
 	err := ff.Parse(fs, args,
 		ff.WithEnvVarPrefix(envPrefix),
@@ -89,9 +92,6 @@ func parseFlags(fs *flag.FlagSet, program string, args []string) error {
 		}))
 	if err != nil {
 		return err
-	}
-	if fs.NArg() > 0 {
-		return fmt.Errorf("%q is not a flag: write flags as -name=value (see -h)", fs.Arg(0))
 	}
 	return nil
 }

@@ -47,12 +47,16 @@ type Options struct {
 	Stdout, Stderr io.Writer
 	Registry       discovery.Registry // instead of memsd at -sdaddr
 	Standalone     bool               // no service of the cluster: not registered, no links
+	Arguments      bool               // takes arguments behind its flags
 	Ready          func(*App)         // called once when ready
 }
 
 // Standalone makes a program that is no service of the cluster, such as memsd
 // and the client.
 func Standalone(o *Options) { o.Standalone = true }
+
+// Arguments lets a program take arguments behind its flags: App.Args.
+func Arguments(o *Options) { o.Arguments = true }
 
 // Main is the main of a program. new makes the service and adds its own flags
 // to fs. It does not return.
@@ -91,6 +95,9 @@ func Run(ctx context.Context, name string, new func(fs *flag.FlagSet) Service, o
 	svc := new(fs)
 	if err := parseFlags(fs, name, o.Args); err != nil {
 		return err
+	}
+	if a.Args = fs.Args(); len(a.Args) > 0 && !o.Arguments {
+		return fmt.Errorf("%q is not a flag: write flags as -name=value (see -h)", a.Args[0])
 	}
 	if err := a.Flags.check(); err != nil {
 		return err
@@ -198,7 +205,7 @@ func (a *App) join(ctx context.Context, httpAddr string) error {
 		a.Log.Info("waiting for memsd: go run ./svc/memsd", "addr", a.Flags.SDAddr)
 	})
 	defer late.Stop()
-	meta := map[string]string{discovery.MetaPID: strconv.Itoa(os.Getpid()), discovery.MetaVersion: version()}
+	meta := map[string]string{discovery.MetaPID: strconv.Itoa(os.Getpid()), discovery.MetaVersion: Version()}
 	if httpAddr != "" {
 		meta[discovery.MetaHTTP] = httpAddr
 	}
@@ -297,8 +304,8 @@ func (a *App) holdLifeline(stdin io.Reader) {
 	a.Stop(errLifeline)
 }
 
-// version is the revision this program was built from, as far as it knows.
-func version() string {
+// Version is the revision this program was built from, as far as it knows.
+func Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

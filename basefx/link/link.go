@@ -4,8 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
-	"sync/atomic"
+		"sync/atomic"
 
 	"google.golang.org/protobuf/proto"
 
@@ -110,12 +109,6 @@ func (l *Link) frame(b []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if v := recover(); v != nil {
-			l.links.cfg.Log.Error("handler of a link panicked", "peer", l.ID, "message", pb.MessageName(f.ID), "id", f.ID, "panic", v, "stack", string(debug.Stack()))
-			err = fmt.Errorf("link: the handler of message ID %d panicked: %v", f.ID, v)
-		}
-	}()
 	if f.Kind != Control {
 		if l.receiver == nil {
 			return fmt.Errorf("link: %s relayed message ID %d, but nobody here takes clients' messages from it", l.ID, f.ID)
