@@ -59,7 +59,7 @@ func (c *client) Frame(b []byte) error {
 	if id == pb.PingACKID {
 		return c.session.Send(b, nil)
 	}
-	rule := c.g.rules.Load().Lookup(id)
+	rule := c.g.rules.table.Load().Lookup(id)
 	if no := c.check(rule, len(b)-2); no.code != pb.ResultCode_NoError {
 		return c.refuse(id, no)
 	}

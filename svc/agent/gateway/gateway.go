@@ -23,7 +23,6 @@ import (
 	"github.com/davyxu/cellmesh_demo/basefx"
 	"github.com/davyxu/cellmesh_demo/basefx/link"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
-	"github.com/davyxu/cellmesh_demo/svc/agent/route"
 	"github.com/davyxu/cellmesh_demo/svc/hub/hubapi"
 	"github.com/davyxu/cellmesh_demo/util/cellnet"
 	"github.com/davyxu/cellmesh_demo/util/discovery"
@@ -43,7 +42,7 @@ type Gateway struct {
 	links    *link.Links
 	registry discovery.Registry
 	session  cellnet.Config
-	rules    atomic.Pointer[route.Table] // replaced whole
+	rules    rules
 	slots    slots
 	groups   groups
 

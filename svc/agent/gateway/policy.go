@@ -69,7 +69,7 @@ func (c *client) refuse(id uint16, no refusal) error {
 	}
 	if c.g.refusalLog.AllowN(now, 1) {
 		c.g.log.Info("message refused", "uid", uid, "remote", c.session.RemoteAddr(), "message", pb.MessageName(id), "id", id,
-			"rule", c.g.rules.Load().Explain(pb.MessageName(id)), "code", no.code, "reason", no.reason)
+			"rule", c.g.rules.table.Load().Explain(pb.MessageName(id)), "code", no.code, "reason", no.reason)
 	}
 	c.tell(id, no.code, no.reason)
 	switch no.code {

@@ -5,45 +5,64 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/davyxu/cellmesh_demo/svc/agent/route"
 	"github.com/davyxu/cellmesh_demo/util/discovery"
 )
 
+// rules is the route table in force, and the text it was last offered.
+type rules struct {
+	table atomic.Pointer[route.Table] // nil before the first good one; replaced whole
+
+	mu       sync.Mutex
+	offered  string
+	revision uint64 // of the snapshot it came from
+}
+
 // needRules holds the agent back until there are rules.
 func (g *Gateway) needRules(snap *discovery.Snapshot) string {
-	if g.rules.Load() != nil {
-		return ""
-	}
 	if _, ok := snap.Value(route.Key); !ok {
 		return "memsd has no route rules: cd proto && sh ./MakeProto.sh"
 	}
-	return "the route rules in memsd are refused, see above: cd proto && sh ./MakeProto.sh"
+	if g.takeRules(snap); g.rules.table.Load() == nil {
+		return "the route rules in memsd are refused, see above: cd proto && sh ./MakeProto.sh"
+	}
+	return ""
 }
 
 // followRules puts every new route table in place of the old one, as a whole.
-// One that is refused, or deleted, leaves the old one in force.
 func (g *Gateway) followRules(ctx context.Context) error {
-	current := ""
-	for rev := uint64(0); ; {
+	for {
 		snap := g.registry.Snapshot()
-		if text, ok := snap.Value(route.Key); ok && text != current {
-			current = text
-			if table, err := route.Parse([]byte(text)); err != nil {
-				g.log.Error("route rules refused, the old ones stay in force", "key", route.Key, "revision", snap.Revision(), "err", err)
-			} else {
-				g.rules.Store(table)
-				for _, name := range backends(table) {
-					g.links.Dial(name)
-				}
-				g.log.Info("route rules in force", "rules", table.Len(), "revision", snap.Revision())
-			}
-		}
-		rev = snap.Revision()
-		if _, err := g.registry.Wait(ctx, rev); err != nil {
+		g.takeRules(snap)
+		if _, err := g.registry.Wait(ctx, snap.Revision()); err != nil {
 			return nil // ctx is done, or the registry closed
 		}
 	}
+}
+
+// takeRules puts the table of snap in force, if it is new. One that is refused,
+// or deleted, leaves the old one in force.
+func (g *Gateway) takeRules(snap *discovery.Snapshot) {
+	g.rules.mu.Lock()
+	defer g.rules.mu.Unlock()
+	text, ok := snap.Value(route.Key)
+	if !ok || text == g.rules.offered || snap.Revision() < g.rules.revision {
+		return
+	}
+	g.rules.offered, g.rules.revision = text, snap.Revision()
+	table, err := route.Parse([]byte(text))
+	if err != nil {
+		g.log.Error("route rules refused, the old ones stay in force", "key", route.Key, "revision", snap.Revision(), "err", err)
+		return
+	}
+	g.rules.table.Store(table)
+	for _, name := range backends(table) {
+		g.links.Dial(name)
+	}
+	g.log.Info("route rules in force", "rules", table.Len(), "revision", snap.Revision())
 }
 
 // backends are the services that clients' messages go to, but for the agent
@@ -61,7 +80,7 @@ func backends(t *route.Table) []string {
 // needLinks holds the agent back until it is linked to every backend that
 // discovery shows: a client it is given may talk to any of them at once.
 func (g *Gateway) needLinks(snap *discovery.Snapshot) string {
-	for _, name := range backends(g.rules.Load()) {
+	for _, name := range backends(g.rules.table.Load()) {
 		for svc := range snap.Services(name) {
 			if svc.Addr != "" && g.app.Allows(svc) && g.links.Get(svc.ID) == nil {
 				if trouble := g.links.Trouble(name); trouble != "" {
@@ -77,7 +96,7 @@ func (g *Gateway) needLinks(snap *discovery.Snapshot) string {
 // showRules is the page that tells which rules are in force, all of them or
 // one: /routes?explain=ChatREQ.
 func (g *Gateway) showRules(w http.ResponseWriter, r *http.Request) {
-	t := g.rules.Load()
+	t := g.rules.table.Load()
 	switch message := r.URL.Query().Get("explain"); {
 	case t == nil:
 		http.Error(w, g.needRules(g.registry.Snapshot()), http.StatusServiceUnavailable)
