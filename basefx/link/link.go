@@ -4,7 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-		"sync/atomic"
+	"runtime/debug"
+	"sync/atomic"
 
 	"google.golang.org/protobuf/proto"
 
@@ -109,20 +110,32 @@ func (l *Link) frame(b []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	if f.Kind != Control {
-		if l.receiver == nil {
-			return fmt.Errorf("link: %s relayed message ID %d, but nobody here takes clients' messages from it", l.ID, f.ID)
-		}
-		return l.receiver.Frame(f)
+	defer l.recover(f.ID, &err)
+	if f.Kind == Control {
+		return l.control(f)
 	}
-	h, ok := l.links.control[f.ID]
-	if !ok {
-		if f.ID != pulseID { // a newer peer may say more than we understand
-			l.links.cfg.Log.Debug("control message not handled here", "peer", l.ID, "message", pb.MessageName(f.ID), "id", f.ID)
-		}
-		return nil
+	if l.receiver == nil {
+		return fmt.Errorf("link: %s relayed message ID %d, but nobody here takes clients' messages from it", l.ID, f.ID)
 	}
-	return h(l, f.Client, f.Body)
+	return l.receiver.Frame(f)
+}
+
+func (l *Link) control(f Frame) error {
+	if h, ok := l.links.control[f.ID]; ok {
+		return h(l, f.Client, f.Body)
+	}
+	if f.ID != pulseID { // a newer peer may say more than we understand
+		l.links.cfg.Log.Debug("control message not handled here", "peer", l.ID, "message", pb.MessageName(f.ID), "id", f.ID)
+	}
+	return nil
+}
+
+// recover, deferred, makes a panic while message id was handled the error.
+func (l *Link) recover(id uint16, err *error) {
+	if v := recover(); v != nil {
+		l.links.cfg.Log.Error("handler of a link panicked", "peer", l.ID, "message", pb.MessageName(id), "id", id, "panic", v, "stack", string(debug.Stack()))
+		*err = fmt.Errorf("link: the handler of message ID %d panicked: %v", id, v)
+	}
 }
 
 func (l *Link) batch() {
