@@ -74,7 +74,11 @@ func (s *Session) cut(reason error) {
 
 // reset closes a connection without care for what is under way.
 func reset(conn net.Conn) {
-	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
+	for {
+		t, ok := conn.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
 		conn = t.NetConn() // TLS would try to say goodbye
 	}
 	if t, ok := conn.(*net.TCPConn); ok {

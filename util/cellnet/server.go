@@ -1,7 +1,6 @@
 package cellnet
 
 import (
-	"crypto/tls"
 	"net"
 	"net/netip"
 	"sync"
@@ -134,14 +133,6 @@ func (v *server) open(s *Session) {
 		s.Close(err)
 	}
 	v.run(s)
-}
-
-// secure puts TLS between a connection and its session.
-func (v *server) secure(s *Session) {
-	v.mu.Lock() // because of end
-	s.conn = tls.Server(s.conn, v.a.TLS)
-	s.sock = socket{}
-	v.mu.Unlock()
 }
 
 // enter makes a session known that has shaken hands. An error means that the

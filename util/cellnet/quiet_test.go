@@ -1,0 +1,182 @@
+package cellnet
+
+import (
+	"errors"
+	"io"
+	"net"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// quieten makes a server's sessions quiet without waiting for it.
+func quieten(v *server) {
+	for range quietSweeps + 1 {
+		v.sweepOnce()
+	}
+}
+
+// asleep reports whether a session dozes.
+func asleep(s *Session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dozing
+}
+
+// quietPair is a client and its server's end, which is quiet.
+func quietPair(t *testing.T, a *Acceptor, scheme string) (client *Session, r *recorder, server *Session, ended chan error) {
+	t.Helper()
+	opened, ended := make(chan *Session, 1), make(chan error, 1)
+	a.Open = func(s *Session) (Handler, error) {
+		opened <- s
+		return &echo{s: s, ended: ended}, nil
+	}
+	client, r = dial(t, scheme+"://"+serve(t, a), nil), newRecorder()
+	run(t, client, r)
+	ping(t, client, r)
+	server = wait(t, "open", opened)
+	quieten(server.server)
+	settled := server.sock.usable() && runtime.GOOS == "linux"
+	within(t, "sleep", func() bool { return asleep(server) == settled })
+	return client, r, server, ended
+}
+
+func TestQuietSessionWakes(t *testing.T) {
+	for _, scheme := range []string{"tcp", "ws"} {
+		t.Run(scheme, func(t *testing.T) {
+			client, r, server, ended := quietPair(t, echoes(), scheme)
+			for range 3 {
+				ping(t, client, r)
+				if asleep(server) {
+					t.Error("dozes after a frame")
+				}
+				ping(t, client, r)
+				quieten(server.server)
+				within(t, "sleep", func() bool { return asleep(server) || runtime.GOOS != "linux" })
+			}
+			if err := server.Send([]byte("push to a quiet one"), nil); err != nil {
+				t.Error(err)
+			}
+			within(t, "the push", func() bool { return r.got()[r.count()-1] == "push to a quiet one" })
+			client.Close(nil)
+			if err := wait(t, "the server's end", ended); err != io.EOF {
+				t.Errorf("reason %v", err)
+			}
+		})
+	}
+}
+
+func TestQuietSessionEnds(t *testing.T) {
+	mine := errors.New("mine")
+	for name, c := range map[string]struct {
+		do   func(client, server *Session)
+		want error
+	}{
+		"close":    {func(_, s *Session) { s.Send([]byte("bye"), nil); s.Close(mine) }, mine},
+		"abort":    {func(_, s *Session) { s.Abort(mine) }, mine},
+		"deadline": {func(_, s *Session) { s.SetReadDeadline(time.Now().Add(time.Millisecond)) }, ErrReadTimeout},
+		"peer":     {func(c, _ *Session) { c.Close(nil) }, io.EOF},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, r, server, ended := quietPair(t, echoes(), "tcp")
+			c.do(client, server)
+			if err := wait(t, "the server's end", ended); err != c.want {
+				t.Errorf("reason %v, want %v", err, c.want)
+			}
+			wait(t, "the client's end", r.ended)
+			if name == "close" && r.got()[r.count()-1] != "bye" {
+				t.Errorf("the client got %q", r.got())
+			}
+		})
+	}
+}
+
+// A quiet session with half a frame keeps the half.
+func TestQuietInHalfFrame(t *testing.T) {
+	opened := make(chan *Session, 1)
+	a := echoes()
+	a.Open = func(s *Session) (Handler, error) { opened <- s; return &echo{s: s}, nil }
+	conn, err := net.Dial("tcp", serve(t, a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.Write([]byte("\x05\x00he"))
+	s := wait(t, "open", opened)
+	within(t, "sleep", func() bool {
+		quieten(s.server)
+		return asleep(s) || runtime.GOOS != "linux"
+	})
+	conn.Write([]byte("llo"))
+	got := make([]byte, 7)
+	conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.ReadFull(conn, got); err != nil || string(got) != "\x05\x00hello" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestIdle(t *testing.T) {
+	limit := 3 * sweepEvery
+	a := echoes()
+	a.Idle = func() time.Duration { return limit }
+	_, r, server, ended := quietPair(t, a, "tcp")
+	if server.Reason() != nil {
+		t.Fatal("closed before its time")
+	}
+	server.server.sweepOnce()
+	if err := wait(t, "the server's end", ended); err != ErrIdle {
+		t.Errorf("reason %v", err)
+	}
+	wait(t, "the client's end", r.ended)
+}
+
+// Sessions fall asleep and are woken by everything at once.
+func TestQuietStress(t *testing.T) {
+	const clients, rounds = 20, 30
+	opened := make(chan *Session, clients)
+	a := echoes()
+	a.Open = func(s *Session) (Handler, error) { opened <- s; return &echo{s: s}, nil }
+	addr := serve(t, a)
+	var sessions []*Session
+	var recorders []*recorder
+	for range clients {
+		s, r := dial(t, "tcp://"+addr, nil), newRecorder()
+		run(t, s, r)
+		ping(t, s, r)
+		sessions, recorders = append(sessions, s), append(recorders, r)
+	}
+	v := (<-opened).server
+	stop := make(chan struct{})
+	sweeping := make(chan struct{})
+	go func() {
+		defer close(sweeping)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				v.sweepOnce()
+				time.Sleep(100 * time.Microsecond)
+			}
+		}
+	}()
+	for round := range rounds {
+		for i, s := range sessions {
+			if err := s.SendMessage(uint16(i), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, r := range recorders {
+			within(t, "echo", func() bool { return r.count() == round+2 })
+		}
+	}
+	for _, s := range sessions[:clients/2] {
+		s.Abort(nil)
+	}
+	for _, s := range sessions[clients/2:] {
+		s.Close(nil)
+	}
+	within(t, "the end of all", func() bool { return a.Config.Counters.Open.Load() == 0 })
+	close(stop)
+	<-sweeping
+}
