@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/davyxu/cellmesh_demo/svc/memsd/datafile"
 	"github.com/davyxu/cellmesh_demo/util/cellnet"
 	"github.com/davyxu/cellmesh_demo/util/discovery/store"
 	"github.com/davyxu/cellmesh_demo/util/discovery/wire"
@@ -61,6 +62,8 @@ type core struct {
 	retry    bool               // what they wait for may have become clear
 	touched  []*cellnet.Session // to be flushed after this group
 
+	compactor compactor
+
 	returned bool          // a client of an earlier life has come
 	settling atomic.Bool   // written by run; services of an earlier life may still come back
 	settled  atomic.Uint64 // written by run; the revision at which that ended, if anybody had to be told
@@ -76,6 +79,7 @@ func newCore(s *Server, snap *store.Snapshot) *core {
 		orphans:  make(map[string]orphan),
 	}
 	c.settling.Store(true)
+	c.compactor = compactor{file: s.file, feed: s.feed, done: make(chan *datafile.Compaction, 1)}
 	return c
 }
 
@@ -94,6 +98,7 @@ func (c *core) run(ctx context.Context) {
 	defer close(c.done)
 	timer := time.NewTimer(c.s.opts.Settle)
 	defer timer.Stop()
+	defer c.compactor.stop()
 	group := make([]task, 0, maxGroup)
 	for {
 		group = group[:0]
@@ -101,12 +106,19 @@ func (c *core) run(ctx context.Context) {
 		case t := <-c.tasks:
 			group = c.gather(append(group, t))
 		case <-timer.C:
+		case done := <-c.compactor.done:
+			c.compactor.finish(done)
 		case <-ctx.Done():
 			return
 		}
 		now := time.Now()
 		c.serve(group)
 		next := c.expire(now)
+		if c.s.file != nil {
+			services, _ := c.store.Snapshot().Len()
+			c.s.file.Note(c.store.Snapshot().Revision(), services > 0 || c.unsure())
+		}
+		next = earliest(next, c.compactor.due(now))
 		if next.IsZero() {
 			timer.Stop()
 		} else {
@@ -156,7 +168,7 @@ func (c *core) commit(group []task) {
 	for i, t := range group {
 		outcomes[i] = c.apply(t)
 	}
-	if err := c.persist(outcomes); err != nil {
+	if err := c.persist(before, outcomes); err != nil {
 		// The disk does not take it: nothing of it has happened. What needs no disk is done all the same.
 		c.store.Restore(before)
 		for i, t := range group {
@@ -190,22 +202,18 @@ func (c *core) commit(group []task) {
 }
 
 // persist makes the values that changed durable.
-func (c *core) persist(outcomes []outcome) error {
-	if c.s.file == nil {
-		return nil
-	}
+func (c *core) persist(before *store.Snapshot, outcomes []outcome) error {
 	var events []store.Event
 	for _, o := range outcomes {
 		if o.event.HasValues() {
 			events = append(events, o.event)
 		}
 	}
-	if len(events) == 0 {
+	if c.s.file == nil || len(events) == 0 {
 		return nil
 	}
-	if err := c.s.file.Commit(c.store.Snapshot(), events); err != nil {
-		c.s.opts.Log.Error("values cannot be stored; reading goes on, writing fails until this is solved", "reason", err)
-		return fmt.Errorf("%w: memsd cannot write %s: %w", store.ErrStorage, c.s.opts.File, err)
+	if err := c.s.file.Commit(before, events); err != nil {
+		return fmt.Errorf("%w: memsd cannot write beside %s: %w", store.ErrStorage, c.s.opts.File, err)
 	}
 	return nil
 }
@@ -319,9 +327,7 @@ func (c *core) expire(now time.Time) (next time.Time) {
 	var ids []string
 	for id, o := range c.orphans {
 		if now.Before(o.until) {
-			if next.IsZero() || o.until.Before(next) {
-				next = o.until
-			}
+			next = earliest(next, o.until)
 			continue
 		}
 		delete(c.orphans, id)
@@ -334,6 +340,14 @@ func (c *core) expire(now time.Time) (next time.Time) {
 	}
 	c.flush()
 	return next
+}
+
+// earliest returns the earlier of two times; a zero time is none.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // settle ends the time in which services of an earlier life may come back. Clients that still show some are told.

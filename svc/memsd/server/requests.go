@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"os"
 	"slices"
 
 	"github.com/davyxu/cellmesh_demo/util/discovery/store"
@@ -102,7 +103,7 @@ func (c *core) unclear(owner string, svc store.Service) bool {
 	if svc.Check() != nil || c.store.Holds(owner, svc.Name, svc.Group) {
 		return false // refused, or answered with what it has
 	}
-	if c.settling.Load() && (c.returned || c.s.hadServices) {
+	if c.unsure() {
 		return true
 	}
 	free := c.store.FreeIndex(svc.Name, svc.Group)
@@ -112,6 +113,11 @@ func (c *core) unclear(owner string, svc store.Service) bool {
 		}
 	}
 	return false
+}
+
+// unsure says that services of an earlier life of memsd may be alive and on their way back.
+func (c *core) unsure() bool {
+	return c.settling.Load() && (c.returned || c.s.hadServices)
 }
 
 func (c *core) unregister(t task) outcome {
@@ -182,7 +188,7 @@ func (c *core) status() *wire.Status {
 	snap := c.store.Snapshot()
 	services, keys := snap.Len()
 	st := &wire.Status{
-		Address: c.s.address, PID: pid(), Version: c.s.opts.Version, Started: c.s.started, History: c.s.history,
+		Address: c.s.address, PID: os.Getpid(), Version: c.s.opts.Version, Started: c.s.started, History: c.s.history,
 		Revision: snap.Revision(), Services: services, Keys: keys, Bytes: snap.Bytes(),
 		Clients: len(c.sessions), Watchers: len(c.watchers),
 	}

@@ -73,12 +73,11 @@ func New(o Options) (*Server, error) {
 	s := &Server{opts: o, history: rand.Text(), started: time.Now()}
 	snap := store.NewSnapshot(1, nil, nil)
 	if o.File != "" {
-		file, err := datafile.Open(o.File)
+		file, stored, err := datafile.Open(o.File, o.Log)
 		if err != nil {
 			return nil, err
 		}
-		s.file = file
-		snap = file.Snapshot()
+		s.file, s.hadServices, snap = file, file.HadServices(), stored
 	}
 	s.feed = store.NewFeed(snap)
 	s.net = cellnet.Config{Framing: cellnet.LinkFraming, MaxFrame: wire.MaxFrame, MaxPending: maxPending, Counters: &s.counters}
@@ -100,6 +99,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("%s can be reached from other machines: set -secret, the same for all processes of the cluster, or listen on 127.0.0.1", addr)
 	}
 	s.address = l.Addr().String()
+	if s.file != nil {
+		if err := s.file.SetOwner(fmt.Sprintf("the memsd at %s, process %d", s.address, os.Getpid())); err != nil {
+			s.opts.Log.Warn("cannot write who has the data file", "reason", err)
+		}
+	}
 	// Sessions end before the core does: what they have asked for is done or refused, never forgotten.
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -135,5 +139,3 @@ func (s *Server) Counters() *cellnet.Counters { return &s.counters }
 
 // Snapshot is the state as clients see it.
 func (s *Server) Snapshot() *store.Snapshot { return s.feed.Snapshot() }
-
-func pid() int { return os.Getpid() }
