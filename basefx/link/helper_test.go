@@ -239,21 +239,26 @@ func (s *stranger) send(m pb.Message) {
 // receive reads the next message into m.
 func (s *stranger) receive(m pb.Message) {
 	s.t.Helper()
+	var b []byte
 	select {
-	case b := <-s.frames:
-		f, err := parseFrame(b)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		if f.Kind != Control || f.ID != m.MsgID() {
-			s.t.Fatalf("received kind %d, message ID %d (%s), want %s", f.Kind, f.ID, pb.MessageName(f.ID), pb.MessageName(m.MsgID()))
-		}
-		if err := proto.Unmarshal(f.Body, m); err != nil {
-			s.t.Fatal(err)
-		}
+	case b = <-s.frames:
 	case err := <-s.ended:
 		s.ended <- err
-		s.t.Fatalf("closed instead of %s: %v", pb.MessageName(m.MsgID()), err)
+		select { // what came before the end comes first
+		case b = <-s.frames:
+		default:
+			s.t.Fatalf("closed instead of %s: %v", pb.MessageName(m.MsgID()), err)
+		}
+	}
+	f, err := parseFrame(b)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if f.Kind != Control || f.ID != m.MsgID() {
+		s.t.Fatalf("received kind %d, message ID %d (%s), want %s", f.Kind, f.ID, pb.MessageName(f.ID), pb.MessageName(m.MsgID()))
+	}
+	if err := proto.Unmarshal(f.Body, m); err != nil {
+		s.t.Fatal(err)
 	}
 }
 
