@@ -37,12 +37,17 @@ func (p *ClientPort) Register(fs *flag.FlagSet) {
 // ServeClients listens for clients under -listen, announces the address, and
 // serves a on it with p's limits until the process has drained. For Start only.
 func (a *App) ServeClients(p *ClientPort, acceptor *cellnet.Acceptor) error {
-	if (p.TLSCert == "") != (p.TLSKey == "") {
+	switch {
+	case p.MaxConns < 1:
+		return fmt.Errorf("-maxconns=%d: must be at least 1", p.MaxConns)
+	case p.MaxPerAddr < 0:
+		return fmt.Errorf("-maxperaddr=%d: must not be negative", p.MaxPerAddr)
+	case (p.TLSCert == "") != (p.TLSKey == ""):
 		return errors.New("-tlscert and -tlskey go together")
 	}
 	if p.TLSCert != "" {
-		cert := &certFile{cert: p.TLSCert, key: p.TLSKey, log: a.Logger("tls")}
-		if err := cert.load(); err != nil {
+		cert, err := loadCert(p.TLSCert, p.TLSKey, a.Logger("tls"))
+		if err != nil {
 			return err
 		}
 		acceptor.TLS = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.get}
@@ -78,61 +83,77 @@ type certFile struct {
 
 	mu      sync.Mutex
 	current *tls.Certificate
-	changed time.Time // of the files in current
+	seen    stamp // of the files when they were last read
 	looked  time.Time
+}
+
+// stamp tells whether the two files have changed. A newer certificate may well
+// be in an older file.
+type stamp struct {
+	cert, key         time.Time
+	certSize, keySize int64
 }
 
 // lookAgain is how often the files are looked at, at most.
 const lookAgain = time.Second
 
+func loadCert(cert, key string, log *slog.Logger) (*certFile, error) {
+	c := &certFile{cert: cert, key: key, log: log}
+	seen, err := c.stamp()
+	if err == nil {
+		c.current, err = c.read()
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.seen, c.looked = seen, time.Now()
+	return c, nil
+}
+
 // get gives the certificate for a handshake. Files that cannot be read leave
-// the old one in force.
+// the old one in force, and are told once for each change.
 func (c *certFile) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if time.Since(c.looked) >= lookAgain {
-		c.looked = time.Now()
-		if changed, err := c.modified(); err == nil && !changed.Equal(c.changed) {
-			if err := c.read(changed); err != nil {
-				c.changed = changed // tell once for each change
-				c.log.Error("certificate not read again, the old one stays in force", "err", err)
-			} else {
-				c.log.Info("certificate read again", "file", c.cert)
-			}
-		}
+	if time.Since(c.looked) < lookAgain {
+		return c.current, nil
 	}
+	c.looked = time.Now()
+	seen, err := c.stamp() // before reading: what changes while we read is read again
+	if seen == c.seen {
+		return c.current, nil
+	}
+	c.seen = seen
+	var next *tls.Certificate
+	if err == nil {
+		next, err = c.read()
+	}
+	if err != nil {
+		c.log.Error("certificate not read again, the old one stays in force", "err", err)
+		return c.current, nil
+	}
+	c.current = next
+	c.log.Info("certificate read again", "file", c.cert)
 	return c.current, nil
 }
 
-func (c *certFile) load() error {
-	changed, err := c.modified()
-	if err != nil {
-		return fmt.Errorf("certificate: %w", err)
-	}
-	return c.read(changed)
-}
-
-// modified is when the newer of the two files was changed.
-func (c *certFile) modified() (time.Time, error) {
+// stamp is the zero stamp with an error.
+func (c *certFile) stamp() (stamp, error) {
 	cert, err := os.Stat(c.cert)
 	if err != nil {
-		return time.Time{}, err
+		return stamp{}, fmt.Errorf("certificate: %w", err)
 	}
 	key, err := os.Stat(c.key)
 	if err != nil {
-		return time.Time{}, err
+		return stamp{}, fmt.Errorf("key of the certificate: %w", err)
 	}
-	if key.ModTime().After(cert.ModTime()) {
-		return key.ModTime(), nil
-	}
-	return cert.ModTime(), nil
+	return stamp{cert.ModTime(), key.ModTime(), cert.Size(), key.Size()}, nil
 }
 
-func (c *certFile) read(changed time.Time) error {
+func (c *certFile) read() (*tls.Certificate, error) {
 	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
 	if err != nil {
-		return fmt.Errorf("certificate %s with key %s: %w", c.cert, c.key, err)
+		return nil, fmt.Errorf("certificate %s with key %s: %w", c.cert, c.key, err)
 	}
-	c.current, c.changed = &pair, changed
-	return nil
+	return &pair, nil
 }

@@ -11,6 +11,7 @@ package msgmux
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -18,6 +19,10 @@ import (
 
 	"google.golang.org/protobuf/proto"
 )
+
+// ErrMalformed is part of Dispatch's error when a body is not the message that
+// its ID says.
+var ErrMalformed = errors.New("message does not parse")
 
 // Message is a generated message with its ID on the wire.
 type Message interface {
@@ -83,7 +88,7 @@ func add[F, Req any, PReq messageOf[Req]](m *Mux[F], h func(context.Context, F, 
 	m.handlers[id] = handler[F]{name, func(ctx context.Context, from F, body []byte) (Message, error) {
 		req := PReq(new(Req))
 		if err := proto.Unmarshal(body, req); err != nil {
-			return nil, fmt.Errorf("decode: %w", err)
+			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 		}
 		return h(ctx, from, (*Req)(req))
 	}}

@@ -1,7 +1,11 @@
 package agentapi
 
 import (
+	"errors"
+	"fmt"
 	"sync/atomic"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/davyxu/cellmesh_demo/basefx/link"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
@@ -12,21 +16,22 @@ import (
 type Identity struct {
 	UID      string
 	Epoch    uint64 // of this login of the uid: of two the higher one is right
-	Features uint32 // sum of pb.Feature values: what the client understands beyond the old messages
+	Features uint32 // sum of pb.VerifyREQ_Feature values: what the client understands beyond the old messages
 }
 
 // Client is one client connection of one agent, as this backend knows it. Its
-// methods may be called from any goroutine.
+// methods may be called from any goroutine, but for Bind.
 type Client struct {
 	// Data is the backend's own, for instance its player. It belongs to the
 	// handler: touch it only in Handler's methods.
 	Data any
 
-	srv  *Server
-	link *link.Link // to the agent that owns the connection
-	id   uint64     // the agent's number for it
-	who  atomic.Pointer[Identity]
-	box  mailbox.Mailbox[item]
+	srv     *Server
+	link    *link.Link // to the agent that owns the connection
+	id      uint64     // the agent's number for it
+	who     atomic.Pointer[Identity]
+	waiting atomic.Int64 // bytes of messages in box
+	box     mailbox.Mailbox[item]
 }
 
 // Who is the client's identity; the zero Identity before it is verified.
@@ -45,58 +50,85 @@ func (c *Client) Agent() string { return c.link.ID }
 
 // Bind tells the agent who the client is, and that messages for this service
 // come here from now on. What is sent to the client afterwards arrives after
-// that.
+// that. Only for handlers of the client's own messages: it leaves together with
+// the reply.
 func (c *Client) Bind(who Identity) error {
+	m := &pb.BindBackendACK{Uid: who.UID, Epoch: who.Epoch, Features: who.Features}
+	body, err := proto.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("bind client: %w", err)
+	}
+	if _, err := c.link.Append(link.Control, c.id, m.MsgID(), body); err != nil {
+		return fmt.Errorf("bind client at %s: %w", c.link.ID, err)
+	}
 	c.who.Store(&who)
-	return c.link.Send(c.id, &pb.BindBackendACK{Uid: who.UID, Epoch: who.Epoch, Features: who.Features})
+	return nil
 }
 
 // Send sends m to the client. An error means that the agent is gone, or does
-// not keep up; the client then misses m, and it has been counted.
+// not keep up; the client then misses m, and it has been counted. Or that m
+// cannot be encoded.
 func (c *Client) Send(m pb.Message) error {
-	first, err := c.append(m)
-	if first {
-		c.link.Flush()
+	if err := c.append(m); err != nil {
+		return err
 	}
-	return err
+	c.link.Flush()
+	return nil
 }
 
+// errLost is part of an error that the Server has counted.
+var errLost = errors.New("message to a client lost")
+
 // append is Send without the flush.
-func (c *Client) append(m pb.Message) (first bool, err error) {
+func (c *Client) append(m pb.Message) (err error) {
 	buf := c.srv.getBuf()
 	defer c.srv.putBuf(buf)
 	if *buf, err = marshalAppend((*buf)[:0], m); err != nil {
-		return false, err
+		return err
 	}
-	first, err = c.link.Append(link.ToClient, c.id, m.MsgID(), *buf)
-	if err != nil {
+	if _, err = c.link.Append(link.ToClient, c.id, m.MsgID(), *buf); err != nil {
 		c.srv.lost.Add(1)
+		return fmt.Errorf("%w: to %s: %w", errLost, c.link.ID, err)
 	}
-	return first, err
+	return nil
 }
 
 // Join puts the client into a group, kept by its agent until the client leaves
 // or its connection ends. A name has 1 to 255 bytes and means the same to all
-// services.
+// services. A client is in 256 groups at most.
 func (c *Client) Join(group string) error {
-	return c.link.Send(c.id, &pb.ClientJoin{Group: group})
+	if err := checkGroup(group); err != nil {
+		return err
+	}
+	return c.control(&pb.ClientJoin{Group: group})
 }
 
 // Leave takes the client out of a group.
 func (c *Client) Leave(group string) error {
-	return c.link.Send(c.id, &pb.ClientLeave{Group: group})
+	if err := checkGroup(group); err != nil {
+		return err
+	}
+	return c.control(&pb.ClientLeave{Group: group})
 }
 
 // Kick has the agent tell the client why, if it can understand, and close its
 // connection.
 func (c *Client) Kick(code pb.ResultCode, reason string) error {
-	return c.link.Send(c.id, &pb.ClientKick{Code: code, Reason: reason})
+	return c.control(&pb.ClientKick{Code: code, Reason: reason})
+}
+
+// control sends a control message about the client, now.
+func (c *Client) control(m pb.Message) error {
+	err := c.link.Send(c.id, m)
+	c.link.Flush() // Send may have left it to somebody whose next handler blocks
+	return err
 }
 
 // reject tells the client that message id was not handled, if it understands.
-func (c *Client) reject(id uint16, code pb.ResultCode, reason string) (first bool, err error) {
+// The caller flushes.
+func (c *Client) reject(id uint16, code pb.ResultCode, reason string) {
 	if who := c.who.Load(); who == nil || who.Features&uint32(pb.VerifyREQ_Reject) == 0 {
-		return false, nil
+		return
 	}
-	return c.append(&pb.RejectACK{MsgId: uint32(id), Code: code, Reason: reason})
+	c.append(&pb.RejectACK{MsgId: uint32(id), Code: code, Reason: reason}) // counted if lost
 }

@@ -4,6 +4,9 @@
 // A backend gives [Serve] a [Handler]; each client that an agent introduces, or
 // passes a message of, is a [Client]. Everything about one client runs one
 // after the other, in the order it was sent; different clients' messages run
-// in parallel; a handler may block and harms only its own client. Open
-// server.go first, then client.go.
+// in parallel; a handler may block and harms only its own client. What one
+// client lets wait is bounded in number and bytes; more is refused.
+//
+// Open server.go first, then client.go; agent.go is what one agent's link
+// brings, run.go how it is handled, push.go what goes to many clients at once.
 package agentapi

@@ -7,6 +7,8 @@ import (
 
 	"github.com/davyxu/cellmesh_demo/basefx/link"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
+	"github.com/davyxu/cellmesh_demo/svc/agent/route"
+	"github.com/davyxu/cellmesh_demo/util/cellnet"
 )
 
 // backend receives what one backend's link brings for clients. It belongs to
@@ -57,8 +59,16 @@ func (b *backend) Frame(f link.Frame) error {
 func (b *backend) append(c *client, id uint16, body []byte) {
 	b.count++
 	head := [2]byte{byte(id), byte(id >> 8)}
-	if first, _ := c.session.Append(head[:], body); first { // an error has closed the session, which tells why
+	first, err := c.session.Append(head[:], body)
+	if first {
 		b.dirty = append(b.dirty, c)
+	}
+	if err == cellnet.ErrFrameTooLarge { // other errors have closed the session, which tells why
+		b.g.tooLarge.Add(1)
+		if unsaid, ok := b.g.backendLog.Say(); ok {
+			b.g.log.Error("message from a backend is larger than clients take", "backend", b.link.ID, "uid", c.uid(),
+				"message", pb.MessageName(id), "id", id, "bytes", len(body), "limit", route.MaxBody, "unsaid", unsaid)
+		}
 	}
 }
 

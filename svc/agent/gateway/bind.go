@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"math/rand/v2"
-	"time"
 
 	"github.com/davyxu/cellmesh_demo/basefx/link"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
@@ -23,64 +22,40 @@ func (c *client) bound() []binding {
 	return nil
 }
 
-// backend is the link for a message under rule: the one bound, or one chosen
-// now. nil when no instance came within the hold time.
-func (c *client) backend(rule *route.Rule, body []byte) *link.Link {
-	var wished []byte // the instance that the client names, if the message can
-	if rule.SvcIDField != 0 {
-		wished, _ = route.StringField(body, rule.SvcIDField) // malformed: for the backend to refuse
-	}
+// boundTo is the link that service is bound to, nil if it is not.
+func (c *client) boundTo(service string) *link.Link {
 	for _, b := range c.bound() {
-		if b.service == rule.Service && (wished == nil || b.link.ID == string(wished)) {
+		if b.service == service {
 			return b.link
 		}
 	}
-	return c.choose(rule.Service, string(wished), nil)
+	return nil
 }
 
-// rebind is backend after dead turned out to have ended.
-func (c *client) rebind(rule *route.Rule, body []byte, dead *link.Link) *link.Link {
-	for _, b := range c.bound() {
-		if b.service == rule.Service && b.link != dead && b.link.Ended() == nil {
-			return b.link // the backend has bound the client meanwhile
+// backend is the link for a message under rule: the one bound, or one chosen
+// now. nil when no instance came within the hold time.
+func (c *client) backend(rule *route.Rule, body []byte) *link.Link {
+	l := c.boundTo(rule.Service)
+	if rule.SvcIDField != 0 && c.user.Load() == nil {
+		// The instance that the client names. Once it is verified this no longer
+		// counts: a client must not move itself to a backend that did not check it.
+		if wished, _ := route.StringField(body, rule.SvcIDField); len(wished) > 0 && (l == nil || l.ID != string(wished)) {
+			return c.choose(rule.Service, string(wished), nil)
 		}
 	}
-	return c.choose(rule.Service, dead.ID, dead)
-}
-
-// choose waits until an instance of service is linked, binds the client to it
-// and introduces it. The wait holds up this client only: what it sends
-// meanwhile waits in its socket.
-func (c *client) choose(service, wished string, dead *link.Link) *link.Link {
-	c.Batch() // nothing of this client may wait unwritten meanwhile
-	deadline := time.NewTimer(c.g.hold)
-	defer deadline.Stop()
-	for {
-		changed := c.g.links.Changed()
-		if l := c.g.pick(service, wished, dead); l != nil {
-			if !c.bind(service, l) {
-				return nil // closed meanwhile
-			}
-			return l
-		}
-		select {
-		case <-changed:
-		case <-deadline.C:
-			return nil
-		case <-c.g.ctx.Done():
-			return nil
-		}
+	if l == nil {
+		return c.choose(rule.Service, "", nil)
 	}
+	return l
 }
 
 // pick is the wished instance if it is linked, else any that discovery shows
-// as ready, else any.
-func (g *Gateway) pick(service, wished string, dead *link.Link) *link.Link {
-	all := g.links.Named(service)
+// as ready, else any. A patient caller gets nobody else while the wished one is
+// about to be linked. With nil it says what is missing.
+func (g *Gateway) pick(service, wished string, dead *link.Link, patient bool) (best *link.Link, missing string) {
 	snap := g.registry.Snapshot()
-	var best *link.Link
 	score, same := -1, 0
-	for _, l := range all {
+	for _, l := range g.links.Named(service) {
 		if l == dead || l.Ended() != nil {
 			continue
 		}
@@ -100,45 +75,56 @@ func (g *Gateway) pick(service, wished string, dead *link.Link) *link.Link {
 			}
 		}
 	}
-	return best
+	if score < 2 && patient {
+		if svc, ok := snap.Service(wished); ok && svc.Name == service && svc.Addr != "" && g.app.Allows(svc) {
+			return nil, wished
+		}
+	}
+	return best, service
 }
 
-// bind makes l the client's backend for service. A verified client is
-// introduced on l, ahead of anything it sends there; the backend it leaves is
-// told that it is gone.
-func (c *client) bind(service string, l *link.Link) bool {
+// bind makes l the client's backend for service and returns it. A verified
+// client is introduced on l, ahead of anything it sends there; the backend it
+// leaves is told that it is gone. nil when the client has closed meanwhile.
+func (c *client) bind(service string, l, dead *link.Link) *link.Link {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return false
+		return nil
 	}
-	old := c.replace(service, l)
+	u, old := c.user.Load(), c.boundTo(service)
+	if u != nil && old != nil && old != dead && old.Ended() == nil {
+		return old // it was verified while we waited for another
+	}
 	if old != nil && old != l {
 		old.Send(c.id, &pb.ClientClosed{Reason: "moved to " + l.ID}) // fails if it is gone: then it knows
 	}
-	if u := c.user.Load(); u != nil {
-		l.Send(c.id, &pb.ClientOpen{Uid: u.uid, Epoch: u.epoch, Features: u.features, RemoteAddr: c.session.RemoteAddr().String()})
+	if u != nil {
+		c.introduce(l, u) // fails if l has ended: then so does what follows
 	}
-	return true
+	c.replace(service, l)
+	return l
 }
 
-// replace makes l the binding for service and returns the one before. The
-// caller holds mu.
-func (c *client) replace(service string, l *link.Link) (old *link.Link) {
-	var next []binding
+// introduce tells the backend at l who the client is.
+func (c *client) introduce(l *link.Link, u *user) {
+	l.Send(c.id, &pb.ClientOpen{Uid: u.uid, Epoch: u.epoch, Features: u.features, RemoteAddr: c.session.RemoteAddr().String()})
+}
+
+// replace makes l the binding for service. The caller holds mu.
+func (c *client) replace(service string, l *link.Link) {
+	next := []binding{{service, l}}
 	for _, b := range c.bound() {
-		if b.service == service {
-			old = b.link
-		} else {
+		if b.service != service {
 			next = append(next, b)
 		}
 	}
-	next = append(next, binding{service, l})
 	c.bindings.Store(&next)
-	return old
 }
 
 // bindBackend is a backend saying who the client is, and that it handles it.
+// Only the one that the agent has chosen may: another has been told that the
+// client is gone, and this was said before it heard.
 func (g *Gateway) bindBackend(l *link.Link, id uint64, m *pb.BindBackendACK) error {
 	c := g.slots.get(id)
 	if c == nil {
@@ -146,14 +132,25 @@ func (g *Gateway) bindBackend(l *link.Link, id uint64, m *pb.BindBackendACK) err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
+	u := c.user.Load()
+	switch {
+	case c.closed:
+		return nil
+	case c.boundTo(l.Name) != l:
+		g.log.Debug("binding by a backend that is not the client's refused", "uid", m.Uid, "epoch", m.Epoch, "backend", l.ID)
+		return nil
+	case m.Uid == "", u != nil && (u.uid != m.Uid || u.epoch > m.Epoch):
+		g.log.Error("binding refused: the client is somebody else, or a newer login", "uid", c.uid(), "backend", l.ID, "wants", m.Uid, "epoch", m.Epoch)
 		return nil
 	}
-	c.user.Store(&user{uid: m.Uid, epoch: m.Epoch, features: m.Features})
-	c.session.SetReadDeadline(time.Time{})
-	if old := c.replace(l.Name, l); old != nil && old != l {
-		old.Send(c.id, &pb.ClientClosed{Reason: "moved to " + l.ID})
+	u = &user{uid: m.Uid, epoch: m.Epoch, features: m.Features}
+	for _, b := range c.bound() {
+		if b.link != l { // knew an unverified client
+			c.introduce(b.link, u)
+		}
 	}
+	c.user.Store(u) // from here on the client's auth messages pass, behind the introductions
+	c.session.SetReadDeadline(noDeadline)
 	g.log.Debug("client bound", "uid", m.Uid, "epoch", m.Epoch, "backend", l.ID)
 	return nil
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,17 +21,19 @@ type client struct {
 	id      uint64
 
 	// Owned by the goroutine that reads the session.
-	dirty      *link.Link // has messages of this client that nobody else will flush
-	buckets    []bucket   // of messages with a rate
-	violations int        // refusals since
+	dirty      []*link.Link // have messages of this client that nobody else will flush
+	ponged     bool         // the session has an answer that nobody else will flush
+	buckets    []bucket     // of messages with a rate
+	violations int          // refusals since
 	since      time.Time
 
 	// Shared.
-	user     atomic.Pointer[user]      // nil before a backend has said who it is
-	bindings atomic.Pointer[[]binding] // replaced under mu, never changed
-	mu       sync.Mutex
-	closed   bool                // under mu: bindings and groups are final
-	groups   map[string]struct{} // under mu: where it is a member
+	announced atomic.Uint32             // features, as VerifyREQ has them
+	user      atomic.Pointer[user]      // nil before a backend has said who it is; stored under mu
+	bindings  atomic.Pointer[[]binding] // replaced under mu, never changed
+	mu        sync.Mutex                // before that of groups, links and sessions
+	closed    bool                      // under mu: bindings and groups are final
+	groups    map[string]struct{}       // under mu: where it is a member
 }
 
 // user is who a client is.
@@ -38,6 +41,14 @@ type user struct {
 	uid      string
 	epoch    uint64
 	features uint32
+}
+
+// uid is who the client is, "" before that is known.
+func (c *client) uid() string {
+	if u := c.user.Load(); u != nil {
+		return u.uid
+	}
+	return ""
 }
 
 var errFull = errors.New("agent: as many clients as -maxconns allows")
@@ -53,52 +64,65 @@ func (g *Gateway) open(s *cellnet.Session) (cellnet.Handler, error) {
 }
 
 // Frame takes one message of the client: it holds it against its rule and
-// passes it on unread.
+// passes it on unread. Two messages the agent knows by name: PingACK, which it
+// answers, and VerifyREQ (features.go).
 func (c *client) Frame(b []byte) error {
 	id := cellnet.MessageID(b)
-	if id == pb.PingACKID {
-		return c.session.Send(b, nil)
-	}
 	rule := c.g.rules.table.Load().Lookup(id)
+	switch id {
+	case pb.PingACKID:
+		return c.pong(rule, b)
+	case pb.VerifyREQID:
+		c.readFeatures(b[2:])
+	}
 	if no := c.check(rule, len(b)-2); no.code != pb.ResultCode_NoError {
 		return c.refuse(id, no)
 	}
 	return c.relay(rule, id, b[2:])
 }
 
+// pong answers a heartbeat with the same. It needs no rule, but if there is one
+// its limits hold.
+func (c *client) pong(rule *route.Rule, b []byte) error {
+	if rule != nil {
+		if no := c.check(rule, len(b)-2); no.code != pb.ResultCode_NoError {
+			return c.refuse(pb.PingACKID, no)
+		}
+	}
+	first, err := c.session.Append(b[:2], nil)
+	c.ponged = c.ponged || first
+	return err
+}
+
 // relay appends a message to the link of the backend that is bound for it.
 func (c *client) relay(rule *route.Rule, id uint16, body []byte) error {
-	l := c.backend(rule, body)
-	for l != nil {
+	for l := c.backend(rule, body); l != nil; l = c.choose(rule.Service, l.ID, l) {
 		first, err := l.Append(link.ToClient, c.id, id, body)
 		switch {
 		case err == nil:
-			if first {
-				c.flushLater(l)
+			if first && !slices.Contains(c.dirty, l) {
+				c.dirty = append(c.dirty, l)
 			}
 			return nil
 		case errors.Is(err, cellnet.ErrFull):
 			return c.refuse(id, refusal{pb.ResultCode_ServiceBusy, rule.Service + " does not keep up"})
 		}
-		l = c.rebind(rule, body, l)
 	}
 	return c.refuse(id, refusal{pb.ResultCode_ServiceUnavailable, "no " + rule.Service + " is there"})
 }
 
-// flushLater sees to it that what this client was first to append to l is
-// written at the end of the batch.
-func (c *client) flushLater(l *link.Link) {
-	if c.dirty != nil && c.dirty != l {
-		c.dirty.Flush()
-	}
-	c.dirty = l
-}
-
-// Batch writes what the messages just handled have caused.
+// Batch writes what the messages just handled have caused. Others rely on it:
+// what they append behind us leaves with it. So nothing may wait between
+// Append and Batch.
 func (c *client) Batch() {
-	if c.dirty != nil {
-		c.dirty.Flush()
-		c.dirty = nil
+	for i, l := range c.dirty {
+		l.Flush()
+		c.dirty[i] = nil
+	}
+	c.dirty = c.dirty[:0]
+	if c.ponged {
+		c.ponged = false
+		c.session.Flush()
 	}
 }
 
@@ -112,13 +136,9 @@ func (c *client) Closed(reason error) {
 	c.mu.Unlock()
 	c.g.groups.leaveAll(c, groups)
 	for _, b := range c.bound() {
-		b.link.Send(c.id, &pb.ClientClosed{Code: codeOf(reason), Reason: reason.Error()}) // fails only if the backend is gone too
+		b.link.Send(c.id, &pb.ClientClosed{Code: codeOf(reason), Reason: reason.Error()}) // fails only if the link has ended: then the backend knows
 	}
 	why := label(reason)
 	c.g.closes(why)
-	uid := ""
-	if u := c.user.Load(); u != nil {
-		uid = u.uid
-	}
-	c.g.log.Debug("client closed", "uid", uid, "remote", c.session.RemoteAddr(), "why", why, "reason", reason)
+	c.g.log.Debug("client closed", "uid", c.uid(), "remote", c.session.RemoteAddr(), "why", why, "reason", reason)
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -28,6 +29,8 @@ func label(reason error) string {
 		return own.label
 	case errors.Is(reason, cellnet.ErrReadTimeout): // the only deadline the agent sets
 		return "verify_timeout"
+	case errors.Is(reason, context.Canceled): // came while the agent stopped
+		return shutdown.label
 	}
 	return cellnet.ReasonLabel(reason)
 }
@@ -40,6 +43,8 @@ func codeOf(reason error) pb.ResultCode {
 		return own.code
 	case errors.Is(reason, cellnet.ErrReadTimeout):
 		return pb.ResultCode_VerifyTimeout
+	case errors.Is(reason, context.Canceled):
+		return shutdown.code
 	case errors.Is(reason, cellnet.ErrIdle):
 		return pb.ResultCode_HeartbeatTimeout
 	case errors.Is(reason, cellnet.ErrSlowConsumer), errors.Is(reason, cellnet.ErrWriteTimeout):
@@ -65,6 +70,15 @@ func (c *client) close(r *closeReason) {
 	c.session.Close(r)
 }
 
+// shutdown is the reason of all that end with the agent.
+var shutdown = &closeReason{pb.ResultCode_ShuttingDown, "shutdown", "the server stops: log in again"}
+
+// Drain tells the clients that the agent stops, and closes their connections.
+func (g *Gateway) Drain(context.Context) error {
+	g.slots.each(func(c *client) { c.close(shutdown) })
+	return nil
+}
+
 // Refusals in such number within violationWindow end a connection: a client
 // that means well stops earlier.
 const violationWindow = 10 * time.Second
@@ -75,7 +89,7 @@ func (c *client) violation(now time.Time) error {
 	if now.Sub(c.since) > violationWindow {
 		c.since, c.violations = now, 0
 	}
-	if c.violations++; c.violations < c.g.maxViolations {
+	if c.violations++; c.g.maxViolations == 0 || c.violations < c.g.maxViolations {
 		return nil
 	}
 	r := &closeReason{pb.ResultCode_TooManyViolations, "violations",

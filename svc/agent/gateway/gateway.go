@@ -2,30 +2,34 @@
 // backends on the other, and the rules that say what may pass.
 //
 // gateway.go wires it. A message from a client goes through client.go (Frame),
-// is bound to a backend in bind.go, and leaves on a link; one for a client
-// comes in through backend.go. policy.go holds messages
-// against rules, which rules.go keeps up to date; closing.go has the reasons for
-// which a connection ends; slots.go finds a client by its number, groups.go those
-// of a group.
+// is held against its rule in policy.go, is bound to a backend in bind.go (and
+// waits for one in hold.go), and leaves on a link; one for a client comes in
+// through backend.go. rules.go keeps the rules up to date and explain.go tells
+// them; closing.go has the reasons for which a connection ends; features.go
+// reads what a client understands; slots.go finds a client by its number,
+// groups.go those of a group.
 package gateway
 
 import (
 	"context"
+	"errors"
 	"flag"
+	"fmt"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/davyxu/cellmesh_demo/basefx"
 	"github.com/davyxu/cellmesh_demo/basefx/link"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
+	"github.com/davyxu/cellmesh_demo/svc/agent/route"
 	"github.com/davyxu/cellmesh_demo/svc/hub/hubapi"
 	"github.com/davyxu/cellmesh_demo/util/cellnet"
 	"github.com/davyxu/cellmesh_demo/util/discovery"
+	"github.com/davyxu/cellmesh_demo/util/rarely"
 )
 
 // Gateway is the agent's service.
@@ -35,8 +39,10 @@ type Gateway struct {
 	verifyTimeout time.Duration
 	maxViolations int
 	maxPending    int
+	explain       string // a message to explain instead of being an agent
 
 	ctx      context.Context // of the process
+	began    time.Time
 	log      *slog.Logger
 	app      *basefx.App
 	links    *link.Links
@@ -45,13 +51,19 @@ type Gateway struct {
 	rules    rules
 	slots    slots
 	groups   groups
+	away     away
+	beat     heartbeat // owned by the acceptor's sweeper
+
+	featuresField protowire.Number // of VerifyREQ
 
 	sessions   cellnet.Counters
 	returned   atomic.Int64 // messages for clients
 	stray      atomic.Int64 // messages for clients that had left
+	tooLarge   atomic.Int64 // messages for clients that no client takes
 	refusals   func(code string)
 	closes     func(reason string)
-	refusalLog *rate.Limiter
+	refusalLog *rarely.Log // of what clients cause
+	backendLog *rarely.Log // of what backends cause
 }
 
 // New makes the agent and adds its flags.
@@ -60,23 +72,33 @@ func New(fs *flag.FlagSet) basefx.Service {
 	g.port.Register(fs)
 	fs.DurationVar(&g.hold, "hold", 5*time.Second, "how long a client's message waits for a service that is away")
 	fs.DurationVar(&g.verifyTimeout, "verifytimeout", 15*time.Second, "how long a connection may stay without being verified")
-	fs.IntVar(&g.maxViolations, "maxviolations", 100, "refused messages within 10 s that end a connection")
+	fs.IntVar(&g.maxViolations, "maxviolations", 100, "refused messages within 10 s that end a connection; 0 for no limit")
 	fs.IntVar(&g.maxPending, "maxpending", 1<<20, "bytes that may wait for a client that does not read; more end its connection")
+	fs.StringVar(&g.explain, "explain", "", "tell which rule of those in memsd holds for this message (name or ID), and exit")
 	return g
 }
 
 // Start wires the agent.
 func (g *Gateway) Start(ctx context.Context, app *basefx.App) error {
+	if err := g.checkFlags(); err != nil {
+		return err
+	}
 	g.ctx, g.app, g.log, g.links, g.registry = ctx, app, app.Log, app.Links, app.Registry
+	g.began = time.Now()
+	g.beat.most = defaultHeartbeat
+	g.rules.table.Store(new(route.Table)) // blocks everything
+	g.featuresField = featuresField()
 	g.slots.init(g.port.MaxConns)
 	g.refusals = app.CounterBy("agent_refused_total", "Client messages refused, by code.", "code")
 	g.closes = app.CounterBy("agent_closed_total", "Client connections ended, by reason.", "reason")
-	g.refusalLog = rate.NewLimiter(5, 20)
+	g.refusalLog, g.backendLog = rarely.New(), rarely.New()
 	app.Gauge("agent_clients", "Client connections.", nil, func() float64 { return float64(g.slots.count()) })
 	app.Counter("agent_returned_total", "Messages for clients.", nil, func() float64 { return float64(g.returned.Load()) })
 	app.Counter("agent_stray_total", "Messages for clients that had left.", nil, func() float64 { return float64(g.stray.Load()) })
+	app.Counter("agent_too_large_total", "Messages for clients that were larger than a client frame.", nil, func() float64 { return float64(g.tooLarge.Load()) })
 
 	g.links.Receive("", func(l *link.Link) link.Receiver { return &backend{g: g, link: l} })
+	g.links.OnUp(g.away.back)
 	link.Handle(g.links, g.bindBackend)
 	link.Handle(g.links, g.clientKick)
 	link.Handle(g.links, g.clientJoin)
@@ -89,24 +111,26 @@ func (g *Gateway) Start(ctx context.Context, app *basefx.App) error {
 	hubapi.Join(app).ReportStatus(func() *pb.ServiceStatus { return &pb.ServiceStatus{Players: uint32(g.slots.count())} })
 
 	g.session = cellnet.Config{Framing: cellnet.ClientFraming, MaxPending: g.maxPending, Counters: &g.sessions}
-	return app.ServeClients(&g.port, &cellnet.Acceptor{Config: &g.session, WebSocket: true, Open: g.open, Idle: g.heartbeat})
+	return app.ServeClients(&g.port, &cellnet.Acceptor{
+		Config: &g.session, WebSocket: true, Open: g.open, Idle: g.idle, HandshakeTimeout: g.verifyTimeout,
+	})
 }
 
-// heartbeatKey is where operators set how long, in seconds, a client may be
-// silent; 0 is forever. Clients say something every 5 s.
-const heartbeatKey = "config/agent/heartbeat_sec"
-
-const defaultHeartbeat = 30 * time.Second
-
-// heartbeat is how long a client may be silent.
-func (g *Gateway) heartbeat() time.Duration {
-	text, ok := g.registry.Snapshot().Value(heartbeatKey)
-	if !ok {
-		return defaultHeartbeat
+func (g *Gateway) checkFlags() error {
+	switch {
+	case g.explain != "":
+		return errors.New("-explain works on the command line only")
+	case g.verifyTimeout <= 0:
+		return fmt.Errorf("-verifytimeout=%v: must be more than 0", g.verifyTimeout)
+	case g.hold < 0:
+		return fmt.Errorf("-hold=%v: must not be negative", g.hold)
+	case g.maxViolations < 0:
+		return fmt.Errorf("-maxviolations=%d: must not be negative", g.maxViolations)
+	case g.maxPending < minPending:
+		return fmt.Errorf("-maxpending=%d: must be at least %d, room for one message", g.maxPending, minPending)
 	}
-	sec, err := strconv.Atoi(text)
-	if err != nil || sec < 0 || sec > 24*3600 {
-		return defaultHeartbeat
-	}
-	return time.Duration(sec) * time.Second
+	return nil
 }
+
+// minPending is the smallest -maxpending: a client frame on a WebSocket.
+const minPending = 64<<10 + 16

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"fmt"
 	"sync"
 
 	"github.com/davyxu/cellmesh_demo/basefx/link"
@@ -58,7 +57,8 @@ const maxGroups = 256
 // clientJoin is a backend putting a verified client into a group.
 func (g *Gateway) clientJoin(l *link.Link, id uint64, m *pb.ClientJoin) error {
 	if m.Group == "" || len(m.Group) > link.MaxGroup {
-		return fmt.Errorf("agent: %s names a group of %d bytes, 1 to %d are allowed", l.ID, len(m.Group), link.MaxGroup)
+		g.log.Error("join refused: a group's name has 1 to 255 bytes", "backend", l.ID, "bytes", len(m.Group))
+		return nil
 	}
 	c := g.slots.get(id)
 	if c == nil || c.user.Load() == nil {
@@ -69,7 +69,7 @@ func (g *Gateway) clientJoin(l *link.Link, id uint64, m *pb.ClientJoin) error {
 	if c.closed {
 		return nil
 	}
-	if len(c.groups) >= maxGroups {
+	if _, in := c.groups[m.Group]; !in && len(c.groups) >= maxGroups {
 		g.log.Warn("client is in too many groups, join refused", "uid", c.user.Load().uid, "group", m.Group, "backend", l.ID)
 		return nil
 	}

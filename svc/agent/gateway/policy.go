@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/davyxu/cellmesh_demo/proto/pb"
@@ -13,7 +14,8 @@ type refusal struct {
 	reason string
 }
 
-// check holds one message against its rule. It costs no allocation.
+// check holds one message against its rule. It costs no allocation, but for the
+// first message of a kind that has a rate.
 func (c *client) check(rule *route.Rule, size int) (no refusal) {
 	switch {
 	case rule == nil:
@@ -24,29 +26,30 @@ func (c *client) check(rule *route.Rule, size int) (no refusal) {
 		return refusal{pb.ResultCode_NotVerified, "its rule is auth: only after VerifyREQ"}
 	case size > rule.Limit():
 		return refusal{pb.ResultCode_MessageTooLarge, "its body is larger than its rule's max_size"}
-	case rule.Rate > 0 && !c.spend(rule, time.Now()):
+	case rule.Rate > 0 && !c.spend(rule, time.Since(c.g.began)):
 		return refusal{pb.ResultCode_RateLimited, "it comes faster than its rule's rate"}
 	}
 	return refusal{}
 }
 
-// bucket is the allowance of one client for one message: a token bucket.
+// bucket is the allowance of one client for one message: a token bucket. A
+// client has one for each kind it has sent that has a rate.
 type bucket struct {
 	id     uint16
-	tokens float32
-	at     time.Time // when tokens was true
+	tokens float64
+	at     time.Duration // when tokens was true, since the agent began
 }
 
 // spend takes one token for a message under rule, if there is one. A new table
 // changes rate and burst of buckets that are in use.
-func (c *client) spend(rule *route.Rule, now time.Time) bool {
-	burst := float32(rule.BurstSize())
+func (c *client) spend(rule *route.Rule, now time.Duration) bool {
+	burst := float64(rule.BurstSize())
 	for i := range c.buckets {
 		b := &c.buckets[i]
 		if b.id != rule.ID {
 			continue
 		}
-		b.tokens = min(burst, b.tokens+float32(now.Sub(b.at).Seconds()*rule.Rate))
+		b.tokens = min(burst, b.tokens+(now-b.at).Seconds()*rule.Rate)
 		b.at = now
 		if b.tokens < 1 {
 			return false
@@ -63,27 +66,22 @@ func (c *client) spend(rule *route.Rule, now time.Time) bool {
 // happens all the time and is the client's fault.
 func (c *client) refuse(id uint16, no refusal) error {
 	c.g.refusals(no.code.String())
-	uid, now := "", time.Now()
-	if u := c.user.Load(); u != nil {
-		uid = u.uid
-	}
-	if c.g.refusalLog.AllowN(now, 1) {
-		c.g.log.Info("message refused", "uid", uid, "remote", c.session.RemoteAddr(), "message", pb.MessageName(id), "id", id,
-			"rule", c.g.rules.table.Load().Explain(pb.MessageName(id)), "code", no.code, "reason", no.reason)
+	if unsaid, ok := c.g.refusalLog.Say(); ok {
+		c.g.log.Info("message refused", "uid", c.uid(), "remote", c.session.RemoteAddr(), "message", pb.MessageName(id), "id", id,
+			"rule", c.g.rules.table.Load().Explain(strconv.Itoa(int(id))), "code", no.code, "reason", no.reason, "unsaid", unsaid)
 	}
 	c.tell(id, no.code, no.reason)
 	switch no.code {
 	case pb.ResultCode_ServiceUnavailable, pb.ResultCode_ServiceBusy:
 		return nil // not its fault
 	}
-	return c.violation(now)
+	return c.violation(time.Now())
 }
 
 // tell sends a RejectACK to a client that has said that it understands; an old
 // client would close on a message it does not know.
 func (c *client) tell(id uint16, code pb.ResultCode, reason string) {
-	u := c.user.Load()
-	if u == nil || u.features&uint32(pb.VerifyREQ_Reject) == 0 {
+	if !c.understands(pb.VerifyREQ_Reject) {
 		return
 	}
 	frame, err := encode(&pb.RejectACK{MsgId: uint32(id), Code: code, Reason: reason})

@@ -2,8 +2,6 @@ package gateway
 
 import (
 	"context"
-	"fmt"
-	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,20 +12,21 @@ import (
 
 // rules is the route table in force, and the text it was last offered.
 type rules struct {
-	table atomic.Pointer[route.Table] // nil before the first good one; replaced whole
+	table atomic.Pointer[route.Table] // replaced whole; never nil, but empty before the first good one
 
 	mu       sync.Mutex
 	offered  string
 	revision uint64 // of the snapshot it came from
 }
 
-// needRules holds the agent back until there are rules.
+// needRules holds the agent back until there are rules. It does not wait for
+// followRules: nobody would ask again when that has taken them.
 func (g *Gateway) needRules(snap *discovery.Snapshot) string {
 	if _, ok := snap.Value(route.Key); !ok {
 		return "memsd has no route rules: cd proto && sh ./MakeProto.sh"
 	}
-	if g.takeRules(snap); g.rules.table.Load() == nil {
-		return "the route rules in memsd are refused, see above: cd proto && sh ./MakeProto.sh"
+	if g.takeRules(snap); g.rules.table.Load().Len() == 0 {
+		return "the route rules in memsd are refused, see above, or there is none: cd proto && sh ./MakeProto.sh"
 	}
 	return ""
 }
@@ -58,10 +57,10 @@ func (g *Gateway) takeRules(snap *discovery.Snapshot) {
 		g.log.Error("route rules refused, the old ones stay in force", "key", route.Key, "revision", snap.Revision(), "err", err)
 		return
 	}
-	g.rules.table.Store(table)
 	for _, name := range backends(table) {
 		g.links.Dial(name)
 	}
+	g.rules.table.Store(table)
 	g.log.Info("route rules in force", "rules", table.Len(), "revision", snap.Revision())
 }
 
@@ -91,20 +90,4 @@ func (g *Gateway) needLinks(snap *discovery.Snapshot) string {
 		}
 	}
 	return ""
-}
-
-// showRules is the page that tells which rules are in force, all of them or
-// one: /routes?explain=ChatREQ.
-func (g *Gateway) showRules(w http.ResponseWriter, r *http.Request) {
-	t := g.rules.table.Load()
-	switch message := r.URL.Query().Get("explain"); {
-	case t == nil:
-		http.Error(w, g.needRules(g.registry.Snapshot()), http.StatusServiceUnavailable)
-	case message != "":
-		fmt.Fprintln(w, t.Explain(message))
-	default:
-		for _, rule := range t.Rules() {
-			fmt.Fprintln(w, t.Explain(rule.Msg))
-		}
-	}
 }

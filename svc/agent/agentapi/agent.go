@@ -1,0 +1,147 @@
+package agentapi
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/davyxu/cellmesh_demo/basefx/link"
+	"github.com/davyxu/cellmesh_demo/proto/pb"
+)
+
+// MaxBody is the largest body in bytes of a message to a client: a frame's u16
+// size counts the message ID too.
+const MaxBody = math.MaxUint16 - 2
+
+// What one client may let wait for its turn, in messages and in bytes. What
+// comes on top is refused with ServiceBusy.
+const (
+	maxWaiting      = 1024
+	maxWaitingBytes = 512 << 10
+)
+
+// item is something in a client's mailbox.
+type item struct {
+	kind   itemKind
+	id     uint16
+	body   *[]byte // of a message, from bufs
+	reason string  // of a close
+}
+
+type itemKind uint8
+
+const (
+	opened itemKind = iota
+	message
+	closed
+)
+
+// agent is one agent's link and its clients. It belongs to the goroutine that
+// reads the link.
+type agent struct {
+	srv      *Server
+	link     *link.Link
+	clients  map[uint64]*Client
+	rejected bool // something was appended in this batch
+}
+
+func (s *Server) open(l *link.Link) link.Receiver {
+	a := &agent{srv: s, link: l, clients: map[uint64]*Client{}}
+	s.mu.Lock()
+	s.agents[l] = a
+	s.mu.Unlock()
+	return a
+}
+
+func (s *Server) agentOf(l *link.Link) *agent {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.agents[l]
+}
+
+func (s *Server) clientOpen(l *link.Link, id uint64, m *pb.ClientOpen) error {
+	a := s.agentOf(l)
+	if a == nil {
+		return fmt.Errorf("agentapi: %s is no agent, yet introduced a client", l.ID)
+	}
+	if m.Uid == "" {
+		return nil // not verified: known by its first message
+	}
+	c := a.client(id)
+	c.who.Store(&Identity{m.Uid, m.Epoch, m.Features})
+	if err := c.box.Post(item{kind: opened}); err != nil {
+		s.logFailure(c, "ClientOpen", err) // as good as impossible: more messages wait than an unverified client can send
+	}
+	return nil
+}
+
+func (s *Server) clientClosed(l *link.Link, id uint64, m *pb.ClientClosed) error {
+	if a := s.agentOf(l); a != nil {
+		if c := a.clients[id]; c != nil {
+			delete(a.clients, id)
+			c.box.Close(item{kind: closed, reason: m.Reason})
+		}
+	}
+	return nil
+}
+
+// client is the client that the agent numbers id, made if it is not known.
+func (a *agent) client(id uint64) *Client {
+	c := a.clients[id]
+	if c == nil {
+		c = &Client{srv: a.srv, link: a.link, id: id}
+		c.box.Init(&a.srv.boxes, maxWaiting, c.handle, c.link.Flush)
+		a.clients[id] = c
+		a.srv.clients.Add(1)
+	}
+	return c
+}
+
+// Frame gives a client's message to its mailbox.
+func (a *agent) Frame(f link.Frame) error {
+	if f.Kind != link.ToClient {
+		return fmt.Errorf("agentapi: frame kind %d from an agent", f.Kind)
+	}
+	c := a.client(f.Client)
+	if !a.post(c, f) {
+		a.srv.busy.Add(1)
+		c.reject(f.ID, pb.ResultCode_ServiceBusy, "too many messages wait already")
+		a.rejected = true
+	}
+	return nil
+}
+
+// post reports false when the client lets too much wait.
+func (a *agent) post(c *Client, f link.Frame) bool {
+	size := int64(len(f.Body))
+	if c.waiting.Load()+size > maxWaitingBytes {
+		return false
+	}
+	buf := a.srv.getBuf()
+	*buf = append((*buf)[:0], f.Body...)
+	c.waiting.Add(size)
+	if err := c.box.Post(item{kind: message, id: f.ID, body: buf}); err != nil {
+		c.waiting.Add(-size)
+		a.srv.putBuf(buf)
+		return false
+	}
+	return true
+}
+
+// Batch writes refusals. Replies are written when a mailbox runs empty.
+func (a *agent) Batch() {
+	if a.rejected {
+		a.rejected = false
+		a.link.Flush()
+	}
+}
+
+// Down closes what the agent's clients have here.
+func (a *agent) Down(reason error) {
+	a.srv.mu.Lock()
+	delete(a.srv.agents, a.link)
+	a.srv.mu.Unlock()
+	for _, c := range a.clients {
+		c.box.Close(item{kind: closed, reason: fmt.Sprintf("agent %s: %v", a.link.ID, reason)})
+	}
+	a.clients = nil
+}
