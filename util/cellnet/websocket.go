@@ -95,15 +95,8 @@ func (s *Session) nextWSFrame(b []byte, limit int) (frame []byte, total int, err
 	if err != nil || h.size > len(b) {
 		return nil, h.size, err
 	}
-	if h.masked == s.web.masks {
-		return nil, 0, fmt.Errorf("%w: a WebSocket client must mask, a server must not", ErrBadFrame)
-	}
-	control := h.opcode >= wsClose
-	switch {
-	case control && (!h.final || h.payload > wsMaxControl):
-		return nil, 0, fmt.Errorf("%w: WebSocket control frame in parts or of %d bytes", ErrBadFrame, h.payload)
-	case !control && h.payload > uint64(limit-len(s.web.parts)):
-		return nil, 0, tooLarge(uint64(len(s.web.parts))+h.payload, limit)
+	if err := s.web.check(h, limit); err != nil {
+		return nil, 0, err
 	}
 	total = h.size + int(h.payload)
 	if len(b) < total {
@@ -113,32 +106,51 @@ func (s *Session) nextWSFrame(b []byte, limit int) (frame []byte, total int, err
 	if h.masked {
 		maskWS(h.mask, payload)
 	}
-	if control {
+	if h.opcode >= wsClose {
 		return nil, total, s.wsControl(h.opcode, payload)
 	}
-	frame, err = s.wsMessage(h, payload)
+	frame, err = s.web.message(h, payload)
 	return frame, total, err
 }
 
-// wsMessage returns the message that ends with this data frame, nil if it does not end yet.
-func (s *Session) wsMessage(h wsHead, payload []byte) ([]byte, error) {
-	begun := s.web.parts != nil
-	switch {
-	case h.opcode == wsText:
-		return nil, errWSText
-	case h.opcode != wsBinary && h.opcode != wsContinuation:
-		return nil, fmt.Errorf("%w: unknown WebSocket opcode %d", ErrBadFrame, h.opcode)
-	case begun != (h.opcode == wsContinuation):
-		return nil, fmt.Errorf("%w: WebSocket message parts out of order", ErrBadFrame)
-	case begun || !h.final:
-		if s.web.parts == nil {
-			s.web.parts = make([]byte, 0, len(payload))
+// check says what is wrong with a head, before its payload is waited for.
+func (w *webSocket) check(h wsHead, limit int) error {
+	begun := w.parts != nil
+	switch h.opcode {
+	case wsText:
+		return errWSText
+	case wsBinary, wsContinuation:
+		if begun != (h.opcode == wsContinuation) {
+			return fmt.Errorf("%w: WebSocket message parts out of order", ErrBadFrame)
 		}
-		s.web.parts = append(s.web.parts, payload...)
+		if h.payload > uint64(limit-len(w.parts)) {
+			return tooLarge(uint64(len(w.parts))+h.payload, limit)
+		}
+	case wsClose, wsPing, wsPong:
+		if !h.final || h.payload > wsMaxControl {
+			return fmt.Errorf("%w: WebSocket control frame in parts or of %d bytes", ErrBadFrame, h.payload)
+		}
+	default:
+		return fmt.Errorf("%w: unknown WebSocket opcode %d", ErrBadFrame, h.opcode)
+	}
+	if h.masked == w.masks {
+		return fmt.Errorf("%w: a WebSocket client must mask, a server must not", ErrBadFrame)
+	}
+	return nil
+}
+
+// message returns the message that ends with this data frame, nil if it does
+// not end yet.
+func (w *webSocket) message(h wsHead, payload []byte) ([]byte, error) {
+	if w.parts != nil || !h.final {
+		if w.parts == nil {
+			w.parts = make([]byte, 0, len(payload))
+		}
+		w.parts = append(w.parts, payload...)
 		if !h.final {
 			return nil, nil
 		}
-		payload, s.web.parts = s.web.parts, nil
+		payload, w.parts = w.parts, nil
 	}
 	if len(payload) < 2 {
 		return nil, fmt.Errorf("%w: %d bytes", ErrShortFrame, len(payload))
@@ -153,12 +165,10 @@ func (s *Session) wsControl(opcode byte, payload []byte) error {
 	switch opcode {
 	case wsPing:
 		return s.appendPong(payload)
-	case wsPong:
-		return nil
 	case wsClose:
 		return wsCloseReason(payload)
 	}
-	return fmt.Errorf("%w: unknown WebSocket opcode %d", ErrBadFrame, opcode)
+	return nil
 }
 
 // appendPong answers a ping. Called by the reader, which flushes after the batch.
