@@ -2,7 +2,8 @@
 // send, receive. svc/client uses it for a person; robots use it by the thousand.
 //
 // [Login] asks login and ends that connection; [Connect] takes the grant to the
-// agent and verifies. There is one file.
+// agent and verifies. clientapi.go is all of it but the heartbeats that many
+// clients share (beats.go).
 package clientapi
 
 import (
@@ -49,7 +50,12 @@ type Config struct {
 	Credential string
 	Features   uint32 // sum of pb.Feature values that Handler understands
 
+	// Timeout bounds each of connecting, logging in and verifying; 0 leaves
+	// them to their context.
+	Timeout time.Duration
+
 	Session *cellnet.Config // shared by many clients if there are many; nil for the default
+	Beats   *Beats          // sends the heartbeats of many clients; nil: each has a timer
 }
 
 func (c *Config) session() *cellnet.Config {
@@ -57,6 +63,14 @@ func (c *Config) session() *cellnet.Config {
 		return c.Session
 	}
 	return &cellnet.Config{Framing: cellnet.ClientFraming}
+}
+
+// limited is ctx within Timeout.
+func (c *Config) limited(ctx context.Context) (context.Context, context.CancelFunc) {
+	if c.Timeout > 0 {
+		return context.WithTimeoutCause(ctx, c.Timeout, fmt.Errorf("no answer within %v", c.Timeout))
+	}
+	return context.WithCancel(ctx)
 }
 
 func (c *Config) dial(ctx context.Context, addr string) (*cellnet.Session, error) {
@@ -78,7 +92,7 @@ type Grant struct {
 
 // Login logs in at login's address. The error is a *Refused if login said no.
 func Login(ctx context.Context, addr string, cfg *Config) (Grant, error) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := cfg.limited(ctx)
 	defer cancel()
 	s, err := cfg.dial(ctx, addr)
 	if err != nil {
@@ -107,7 +121,7 @@ var errAnswered = errors.New("answered")
 func ended(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
-		return ctx.Err()
+		return context.Cause(ctx)
 	case errors.Is(err, io.EOF):
 		return errors.New("the server closed the connection")
 	}
@@ -138,11 +152,18 @@ type Handler interface {
 	Batch()
 }
 
+// Closer is a Handler that wants to hear of the end: after the last Message,
+// before Done, on the same goroutine, and only of a connection that was
+// verified. It must not call Close.
+type Closer interface {
+	Closed(err error)
+}
+
 // Conn is a verified connection to an agent.
 type Conn struct {
 	session *cellnet.Session
 	handler Handler
-	beat    *time.Timer
+	beat    *time.Timer // nil: Config.Beats beats
 
 	verified atomic.Bool
 	answer   chan *pb.VerifyACK // capacity 1
@@ -153,18 +174,17 @@ type Conn struct {
 // Connect connects to the granted agent, verifies, and serves the connection
 // until it ends or ctx is done. The error is a *Refused if the game said no.
 func Connect(ctx context.Context, g Grant, cfg *Config, h Handler) (*Conn, error) {
-	s, err := cfg.dial(ctx, g.Agent)
+	enter, cancel := cfg.limited(ctx)
+	defer cancel()
+	s, err := cfg.dial(enter, g.Agent)
 	if err != nil {
 		return nil, fmt.Errorf("agent: %w", err)
 	}
 	c := &Conn{session: s, handler: h, answer: make(chan *pb.VerifyACK, 1), done: make(chan struct{})}
-	c.beat = time.AfterFunc(heartbeatEvery, c.heartbeat)
-	go func() { // ends with the session; Done tells
-		err := ended(ctx, s.Run(ctx, (*connHandler)(c)))
-		c.beat.Stop()
-		c.err = err
-		close(c.done)
-	}()
+	if cfg.Beats == nil {
+		c.beat = time.AfterFunc(heartbeatEvery, c.heartbeat)
+	}
+	go c.serve(ctx) // ends with the session; Done tells
 	if err := c.Send(&pb.VerifyREQ{GameToken: g.Token, GameSvcId: g.GameID, Features: cfg.Features}); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("agent %s: %w", g.Agent, err)
@@ -175,15 +195,34 @@ func Connect(ctx context.Context, g Grant, cfg *Config, h Handler) (*Conn, error
 			c.Close()
 			return nil, &Refused{"verify", ack.Result, ack.Reason}
 		}
+		if cfg.Beats != nil {
+			cfg.Beats.add(s)
+		}
 		return c, nil
+	case <-enter.Done():
+		s.Abort(context.Cause(enter))
+		<-c.done
+		return nil, fmt.Errorf("agent %s: %w", g.Agent, context.Cause(enter))
 	case <-c.done:
 		return nil, fmt.Errorf("agent %s: %w", g.Agent, c.err)
 	}
 }
 
+// serve is the connection's goroutine.
+func (c *Conn) serve(ctx context.Context) {
+	c.err = ended(ctx, c.session.Run(ctx, (*connHandler)(c)))
+	if c.beat != nil {
+		c.beat.Stop()
+	}
+	if h, ok := c.handler.(Closer); ok && c.verified.Load() {
+		h.Closed(c.err)
+	}
+	close(c.done)
+}
+
 // heartbeat says that the client is there.
 func (c *Conn) heartbeat() {
-	if c.Send(&pb.PingACK{}) == nil {
+	if c.session.SendMessage(pb.PingACKID, nil) == nil {
 		c.beat.Reset(heartbeatEvery)
 	}
 }

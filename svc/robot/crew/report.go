@@ -1,0 +1,105 @@
+package crew
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/davyxu/cellmesh_demo/svc/robot/robotapi"
+	"github.com/davyxu/cellmesh_demo/svc/robot/tally"
+)
+
+// conclude tells the report. Its error says that the run failed: a promise was
+// broken, or not all robots stayed.
+func (c *Crew) conclude(m *meter) error {
+	r, err := c.report(m)
+	if err != nil {
+		return err
+	}
+	c.print(r)
+	if c.flags.json != "" {
+		text, err := json.MarshalIndent(r, "", "  ")
+		if err != nil {
+			return fmt.Errorf("-json: %w", err)
+		}
+		if err := os.WriteFile(c.flags.json, append(text, '\n'), 0o644); err != nil {
+			return fmt.Errorf("-json: %w", err)
+		}
+	}
+	lost := r.Robots + r.Idle - c.present()
+	switch {
+	case r.ViolationCount > 0:
+		return fmt.Errorf("promises broken: %d, the first: %s %s: %s", r.ViolationCount, r.Violations[0].Robot, r.Violations[0].Kind, r.Violations[0].Told)
+	case lost > 0 && len(r.Errors) > 0:
+		return fmt.Errorf("%d of %d robots did not get in or did not stay: %s", lost, r.Robots+r.Idle, r.Errors[0].Example)
+	}
+	return nil
+}
+
+func (c *Crew) report(m *meter) (*robotapi.Report, error) {
+	f := &c.flags
+	r := &robotapi.Report{
+		Scenario: f.scenario, CommType: f.commType, Robots: f.n, Online: c.online, Idle: f.idle, IdleIn: c.idlers,
+		InFlight: f.inflight, Rate: f.rate, Size: f.size, Seed: f.seed,
+		Seconds: m.end.Sub(m.start).Seconds(), CPU: m.cpu.Seconds(), CPUTotal: cpuTime().Seconds(),
+		Ops: []robotapi.Op{}, Enter: []robotapi.Op{}, Timeline: m.timeline, Errors: c.tally.Errors(),
+	}
+	r.ViolationCount, r.Violations = c.tally.Violations()
+	var mem runtime.MemStats
+	runtime.ReadMemStats(&mem)
+	r.MemoryBytes = mem.Sys
+	for _, o := range m.ops {
+		op, err := robotapi.NewOp(o.op.Name, o.sum, m.end.Sub(m.start))
+		if err != nil {
+			return nil, err
+		}
+		r.Ops = append(r.Ops, op)
+	}
+	for _, o := range c.enter.Ops() {
+		all := tally.NewHistogram()
+		o.Take(all)
+		if all.TotalCount() == 0 {
+			continue
+		}
+		op, err := robotapi.NewOp(o.Name, all, c.entered)
+		if err != nil {
+			return nil, err
+		}
+		r.Enter = append(r.Enter, op)
+	}
+	return r, nil
+}
+
+// print tells the report to a person.
+func (c *Crew) print(r *robotapi.Report) {
+	c.say("")
+	c.say("scenario %s over %s: %d robots, %d idle connections, in flight %d, rate %v/s each, %d bytes", r.Scenario, r.CommType, r.Online, r.IdleIn, r.InFlight, r.Rate, r.Size)
+	c.say("%-10s %10s %12s %10s %10s %10s %10s", "", "count", "per second", "p50", "p90", "p99", "max")
+	for _, op := range append(r.Enter[:len(r.Enter):len(r.Enter)], r.Ops...) {
+		c.say("%-10s %10d %12.0f %10s %10s %10s %10s", op.Name, op.Count, op.PerSecond, micros(op.P50), micros(op.P90), micros(op.P99), micros(op.Max))
+	}
+	c.say("measured %.1f s; the robot itself took %.2f s of processor time meanwhile, %.2f s in all, and %.1f MB", r.Seconds, r.CPU, r.CPUTotal, float64(r.MemoryBytes)/1e6)
+	for _, e := range r.Errors {
+		c.say("error %s: %d times, first: %s", e.Code, e.Count, e.Example)
+	}
+	for _, v := range r.Violations {
+		c.say("VIOLATION %s, %s at %.3f s: %s", v.Kind, v.Robot, v.At, v.Told)
+	}
+	if more := r.ViolationCount - int64(len(r.Violations)); more > 0 {
+		c.say("VIOLATION and %d more", more)
+	}
+}
+
+// micros is a latency in words.
+func micros(us float64) string {
+	d := time.Duration(us * 1e3)
+	switch {
+	case d >= time.Second:
+		return d.Round(10 * time.Millisecond).String()
+	case d >= time.Millisecond:
+		return d.Round(10 * time.Microsecond).String()
+	}
+	return d.Round(100 * time.Nanosecond).String()
+}

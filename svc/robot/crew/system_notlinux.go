@@ -1,0 +1,8 @@
+//go:build !linux
+
+package crew
+
+import "syscall"
+
+// latePort is a service of Linux.
+func latePort(_, _ string, _ syscall.RawConn) error { return nil }
