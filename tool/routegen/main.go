@@ -101,5 +101,9 @@ func readSecret(value string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("-secret: %w", err)
 	}
-	return strings.TrimSpace(string(content)), nil
+	secret := strings.TrimSpace(string(content))
+	if secret == "" {
+		return "", fmt.Errorf("-secret: file %s is empty", file)
+	}
+	return secret, nil
 }

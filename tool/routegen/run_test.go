@@ -11,19 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/davyxu/cellmesh_demo/svc/agent/route"
 	"github.com/davyxu/cellmesh_demo/util/discovery"
 )
-
-func TestPrint(t *testing.T) {
-	var out bytes.Buffer
-	if err := run(t.Context(), []string{"-print"}, &out); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := route.Parse(out.Bytes()); err != nil {
-		t.Errorf("-print gives what agents refuse: %v\n%s", err, &out)
-	}
-}
 
 func TestBadFlags(t *testing.T) {
 	for _, args := range [][]string{{"-nope"}, {"127.0.0.1:8900"}, {"-secret=@" + filepath.Join(t.TempDir(), "none")}} {
