@@ -24,8 +24,7 @@ const (
 	wsFinal  = 0x80 // in the first byte, beside the opcode
 	wsMasked = 0x80 // in the second byte, beside the length
 
-	wsMaxHead    = 14  // two bytes, eight of length, four of mask
-	wsMaxControl = 125 // payload of a control frame
+	wsMaxHead = 14 // two bytes, eight of length, four of mask
 )
 
 // wsHead is the head of a WebSocket frame.
@@ -33,6 +32,7 @@ type wsHead struct {
 	opcode  byte
 	final   bool
 	masked  bool
+	long    bool // the length is not in the second byte
 	mask    [4]byte
 	size    int    // of the head itself
 	payload uint64 // bytes that follow
@@ -57,9 +57,9 @@ func readWSHead(b []byte) (h wsHead, err error) {
 	short := h.payload
 	switch short {
 	case 126:
-		h.size += 2
+		h.size, h.long = 4, true
 	case 127:
-		h.size += 8
+		h.size, h.long = 10, true
 	}
 	if h.masked {
 		h.size += 4
@@ -127,8 +127,8 @@ func (w *webSocket) check(h wsHead, limit int) error {
 			return tooLarge(uint64(len(w.parts))+h.payload, limit)
 		}
 	case wsClose, wsPing, wsPong:
-		if !h.final || h.payload > wsMaxControl {
-			return fmt.Errorf("%w: WebSocket control frame in parts or of %d bytes", ErrBadFrame, h.payload)
+		if !h.final || h.long {
+			return fmt.Errorf("%w: WebSocket control frame in parts or of more than 125 bytes", ErrBadFrame)
 		}
 	default:
 		return fmt.Errorf("%w: unknown WebSocket opcode %d", ErrBadFrame, h.opcode)
