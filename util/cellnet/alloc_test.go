@@ -1,0 +1,71 @@
+//go:build !race
+
+package cellnet
+
+import (
+	"io"
+	"testing"
+)
+
+// Under the race detector sync.Pool drops what it is given, now and then.
+
+// A round trip over real sockets, reading, handing over, appending and
+// writing, allocates nothing.
+func TestEchoAllocatesNothing(t *testing.T) {
+	for name, c := range map[string]struct {
+		web    bool
+		cfg    Config
+		packet string
+	}{
+		"tcp":  {packet: "\x06\x00\x71\x3fping"},
+		"link": {packet: "\x06\x00\x00\x00\x71\x3fping", cfg: Config{Framing: LinkFraming, Gather: true}},
+		"ws":   {packet: string(wsFrame(0x82, "\x71\x3fping")), web: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ours, peer := tcpPair(t)
+			c.cfg.Counters = new(Counters)
+			s := NewSession(ours, &c.cfg)
+			size := len(c.packet)
+			if c.web {
+				s.web = &webSocket{}
+				size -= 4 // no mask in the answer
+			}
+			run(t, s, &echo{s: s})
+			packet, answer := []byte(c.packet), make([]byte, size)
+			allocs := testing.AllocsPerRun(1000, func() {
+				peer.Write(packet)
+				if _, err := io.ReadFull(peer, answer); err != nil {
+					t.Fatal(err)
+				}
+			})
+			if allocs != 0 {
+				t.Errorf("%v allocations for a round trip", allocs)
+			}
+		})
+	}
+}
+
+func TestBatchAllocatesNothing(t *testing.T) {
+	s, peer := pair(t, &Config{Framing: LinkFraming}, &Config{Framing: LinkFraming})
+	run(t, peer, &sink{})
+	head, body := make([]byte, 12), make([]byte, 64)
+	allocs := testing.AllocsPerRun(500, func() {
+		for range 100 {
+			if _, err := s.Append(head, body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.Flush()
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations for 100 frames and a flush", allocs)
+	}
+	s.Close(nil)
+}
+
+// sink is a Handler that forgets what it is handed.
+type sink struct{ frames int }
+
+func (k *sink) Frame([]byte) error { k.frames++; return nil }
+func (k *sink) Batch()             {}
+func (k *sink) Closed(error)       {}
