@@ -92,13 +92,19 @@ type Process struct {
 
 // Launch starts a service and returns at once.
 func (c *Cluster) Launch(name string, args ...string) *Process {
+	return c.LaunchAs(name, services()[name], args...)
+}
+
+// LaunchAs starts a service of the test's own under a name, for instance a game
+// that behaves badly, and returns at once.
+func (c *Cluster) LaunchAs(name string, new func(*flag.FlagSet) basefx.Service, args ...string) *Process {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &Process{Name: name, t: c.T, registry: c.Memory.Open(), cancel: cancel, ready: make(chan struct{}), done: make(chan struct{})}
 	args = append([]string{"-flagfile=", "-httpaddr=127.0.0.1:0", "-loglevel=" + c.LogLevel, "-logcolor=false"}, args...)
 	go func() {
 		defer close(p.done)
 		defer p.registry.Close()
-		p.err = basefx.Run(ctx, name, services()[name], basefx.Options{
+		p.err = basefx.Run(ctx, name, new, basefx.Options{
 			Args: args, Stdin: strings.NewReader(""), Stdout: &p.log, Stderr: &p.log, Registry: p.registry,
 			Ready: func(a *basefx.App) { p.App = a; close(p.ready) },
 		})
@@ -129,6 +135,11 @@ func (p *Process) WaitReady() *Process {
 // Stop stops the service gracefully, waits for its end and returns its error.
 func (p *Process) Stop() error {
 	p.cancel()
+	return p.Wait()
+}
+
+// Wait waits until the service has ended and returns its error.
+func (p *Process) Wait() error {
 	select {
 	case <-p.done:
 		return p.err

@@ -6,8 +6,10 @@ package console
 import (
 	"bufio"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"os/user"
 	"sync"
 	"time"
@@ -33,7 +35,8 @@ type Console struct {
 	secret   string
 	wait     time.Duration
 
-	app *basefx.App
+	app  *basefx.App
+	said map[string]bool // what the person was told while waiting; owned by run
 
 	mu      sync.Mutex
 	waiting map[string]int // own lines that have not come back
@@ -43,7 +46,7 @@ type Console struct {
 
 // New makes the client and adds its flags.
 func New(fs *flag.FlagSet) basefx.Service {
-	c := &Console{waiting: map[string]int{}, back: make(chan struct{}, 1)}
+	c := &Console{said: map[string]bool{}, waiting: map[string]int{}, back: make(chan struct{}, 1)}
 	fs.StringVar(&c.login, "login", "", "address of login; empty finds it through memsd")
 	fs.StringVar(&c.commType, "commtype", "tcp", "how to connect: tcp or ws (WebSocket)")
 	fs.StringVar(&c.uid, "uid", defaultUID(), "who to be")
@@ -68,6 +71,9 @@ func (c *Console) Start(ctx context.Context, app *basefx.App) error {
 	if c.commType != "tcp" && c.commType != "ws" { // here, for what fails later is tried again
 		return fmt.Errorf("-commtype=%s is not tcp or ws", c.commType)
 	}
+	if _, _, err := net.SplitHostPort(c.login); c.login != "" && err != nil {
+		return fmt.Errorf("-login=%s is not host:port: %w", c.login, err)
+	}
 	c.app = app
 	app.Go("console", func(ctx context.Context) error {
 		err := c.run(ctx)
@@ -84,31 +90,29 @@ func (c *Console) run(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
-	lines := c.readLines()
+	done := make(chan struct{})
+	defer close(done)
+	lines := c.readLines(done)
 	for {
 		select {
 		case line, more := <-lines:
 			if !more {
 				return c.awaitReplies(ctx, conn)
 			}
-			quit, err := c.handleLine(conn, line)
-			if err != nil {
-				return lost(conn, err)
-			}
-			if quit {
+			if c.handleLine(conn, line) {
 				return c.awaitReplies(ctx, conn)
 			}
 		case <-conn.Done():
-			return lost(conn, nil)
+			return lost(conn)
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-// readLines reads standard input on a goroutine that is left behind when the
-// process ends: a read cannot be called off.
-func (c *Console) readLines() <-chan string {
+// readLines reads standard input until done. Its goroutine may be left behind
+// when the process ends: a read cannot be called off.
+func (c *Console) readLines(done <-chan struct{}) <-chan string {
 	lines := make(chan string)
 	go func() {
 		defer close(lines)
@@ -116,7 +120,11 @@ func (c *Console) readLines() <-chan string {
 		for {
 			line, err := in.ReadString('\n')
 			if line != "" {
-				lines <- line
+				select {
+				case lines <- line:
+				case <-done:
+					return
+				}
 			}
 			if err != nil {
 				return
@@ -126,13 +134,23 @@ func (c *Console) readLines() <-chan string {
 	return lines
 }
 
-func lost(conn *clientapi.Conn, err error) error {
-	select {
-	case <-conn.Done():
-		err = conn.Err()
-	default:
+// lost tells why a connection has ended.
+func lost(conn *clientapi.Conn) error {
+	var told *endedByServer
+	if errors.As(conn.Err(), &told) {
+		return told
 	}
-	return fmt.Errorf("connection lost: %w", err)
+	return fmt.Errorf("connection lost: %w", conn.Err())
+}
+
+// endedByServer is the server's last word.
+type endedByServer struct {
+	code   pb.ResultCode
+	reason string
+}
+
+func (e *endedByServer) Error() string {
+	return fmt.Sprintf("the server ended the connection: %s (%v)", e.reason, e.code)
 }
 
 // awaitReplies waits until every own line has come back.
@@ -149,7 +167,7 @@ func (c *Console) awaitReplies(ctx context.Context, conn *clientapi.Conn) error 
 		select {
 		case <-c.back:
 		case <-conn.Done():
-			return lost(conn, nil)
+			return lost(conn)
 		case <-timeout.C:
 			return fmt.Errorf("%d of the lines sent did not come back within %v", n, lastReplies)
 		case <-ctx.Done():
@@ -216,7 +234,7 @@ func (c *Console) Message(id uint16, body []byte) error {
 // as a whole it is the end.
 func (c *Console) rejected(m *pb.RejectACK) error {
 	if m.MsgId == 0 {
-		return &clientapi.Refused{What: "connection", Code: m.Code, Reason: m.Reason}
+		return &endedByServer{m.Code, m.Reason}
 	}
 	c.say("not taken: %s (%s, %v)", m.Reason, pb.MessageName(uint16(m.MsgId)), m.Code)
 	if uint16(m.MsgId) == pb.ChatREQID {

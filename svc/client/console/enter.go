@@ -24,7 +24,6 @@ func (c *Console) enter(ctx context.Context) (*clientapi.Conn, error) {
 		CommType: c.commType, Version: c.version, Platform: c.platform, UID: c.uid, Credential: c.secret,
 		Features: uint32(pb.VerifyREQ_Reject),
 	}
-	said := ""
 	for {
 		conn, err := c.tryEnter(ctx, waitCtx, cfg)
 		if err == nil {
@@ -33,15 +32,20 @@ func (c *Console) enter(ctx context.Context) (*clientapi.Conn, error) {
 		if !comesUp(err) || ctx.Err() != nil || time.Now().After(deadline) {
 			return nil, err
 		}
-		if why := err.Error(); why != said {
-			said = why
-			c.say("waiting: %s", why)
-		}
+		c.sayWaiting(err.Error())
 		select {
 		case <-time.After(retryEvery):
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
+	}
+}
+
+// sayWaiting tells the person what is waited for, once.
+func (c *Console) sayWaiting(why string) {
+	if !c.said[why] {
+		c.said[why] = true
+		c.say("waiting: %s", why)
 	}
 }
 
@@ -77,27 +81,27 @@ func comesUp(err error) bool {
 // findLogin waits until discovery shows a login.
 func (c *Console) findLogin(ctx context.Context) (string, error) {
 	reg := c.app.Discover()
-	late := time.AfterFunc(time.Second, func() {
-		if reg.Snapshot().Revision() == 0 {
-			c.say("waiting: no memsd at %s", c.app.Flags.SDAddr)
-		} else {
-			c.say("waiting: no login is ready")
-		}
-	})
-	defer late.Stop()
+	patient, cancel := context.WithTimeout(ctx, time.Second) // most waits are short
+	defer cancel()
 	for snap := reg.Snapshot(); ; {
 		for svc := range snap.Services("login") {
 			if addr := svc.Meta[discovery.MetaWAN]; addr != "" && svc.State == discovery.Ready && c.app.Allows(svc) {
 				return addr, nil
 			}
 		}
-		next, err := reg.Wait(ctx, snap.Revision())
-		if err != nil {
-			if snap.Revision() == 0 {
-				return "", fmt.Errorf("no memsd at %s (start it, or give -login=host:port)", c.app.Flags.SDAddr)
-			}
-			return "", errors.New("no login is ready")
+		next, err := reg.Wait(patient, snap.Revision())
+		if err == nil {
+			snap = next
+			continue
 		}
-		snap = next
+		err = errors.New("no login is ready")
+		if snap.Revision() == 0 {
+			err = fmt.Errorf("no memsd at %s (start it, or give -login=host:port)", c.app.Flags.SDAddr)
+		}
+		if patient == ctx || ctx.Err() != nil {
+			return "", err
+		}
+		c.sayWaiting(err.Error())
+		patient = ctx
 	}
 }

@@ -10,22 +10,22 @@ import (
 // command is what a line that begins with / can be.
 type command struct {
 	name, usage, does string
-	run               func(conn *clientapi.Conn, args string) (quit bool, err error)
+	run               func(conn *clientapi.Conn, args string) (quit bool)
 }
 
 // commands are all commands. A new one gets its line here.
 func (c *Console) commands() []command {
 	return []command{
-		{"/help", "/help", "this list", func(*clientapi.Conn, string) (bool, error) { c.help(); return false, nil }},
-		{"/quit", "/quit", "leave, as at the end of input", func(*clientapi.Conn, string) (bool, error) { return true, nil }},
+		{"/help", "/help", "this list", func(*clientapi.Conn, string) bool { c.help(); return false }},
+		{"/quit", "/quit", "leave, as at the end of input", func(*clientapi.Conn, string) bool { return true }},
 	}
 }
 
 // handleLine does what one line says: a command, or a line of world chat.
-func (c *Console) handleLine(conn *clientapi.Conn, line string) (quit bool, err error) {
+func (c *Console) handleLine(conn *clientapi.Conn, line string) (quit bool) {
 	line = strings.TrimRight(line, "\r\n")
 	if strings.TrimSpace(line) == "" {
-		return false, nil
+		return false
 	}
 	if name, args, _ := strings.Cut(line, " "); strings.HasPrefix(name, "/") {
 		for _, cmd := range c.commands() {
@@ -34,10 +34,16 @@ func (c *Console) handleLine(conn *clientapi.Conn, line string) (quit bool, err 
 			}
 		}
 		c.say("there is no command %s; /help lists them", name)
-		return false, nil
+		return false
 	}
 	c.sent(line)
-	return false, conn.Send(&pb.ChatREQ{Content: line})
+	if err := conn.Send(&pb.ChatREQ{Content: line}); err != nil {
+		c.heard(line)                       // it need not come back
+		if conn.Session().Reason() == nil { // else the end of the connection is told, and that is enough
+			c.say("not sent: %v", err)
+		}
+	}
+	return false
 }
 
 func (c *Console) help() {
