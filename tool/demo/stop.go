@@ -1,0 +1,42 @@
+package main
+
+import "sync"
+
+// stop stops everything that was started, those first that depend on others.
+func (d *demo) stop() {
+	_ = d.setPhase(stopping)
+	if d.reg != nil {
+		d.reg.Close()
+	}
+	for _, stage := range d.stages() {
+		var stops sync.WaitGroup
+		for _, p := range stage {
+			stops.Go(func() { p.stop(d.hurry, d.say) })
+		}
+		stops.Wait()
+	}
+}
+
+// stages are the processes in the order in which they stop: who lets clients
+// in, who carries their messages, who handles them, and then what those use.
+func (d *demo) stages() [][]*process {
+	const login, agent, backends, hub, memsd = 0, 1, 2, 3, 4
+	stages := make([][]*process, memsd+1)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, p := range d.children {
+		stage := backends
+		switch p.program {
+		case "login":
+			stage = login
+		case "agent":
+			stage = agent
+		case "hub":
+			stage = hub
+		case "memsd":
+			stage = memsd
+		}
+		stages[stage] = append(stages[stage], p)
+	}
+	return stages
+}

@@ -1,0 +1,152 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// The launcher is killed with SIGKILL: nothing of the demo stays.
+func TestDemoKilled(t *testing.T) {
+	t.Parallel()
+	dir := newDemoDir(t)
+	l := demo(t, dir, "-agents=2")
+	l.chats("hello")
+	if got := len(leftovers(dir)); got != 9 { // memsd, hub, login, 2 agents, game, social, client, and the launcher
+		t.Errorf("%d processes are running: %v", got, leftovers(dir))
+	}
+	l.kill()
+	leavesNothing(t, dir)
+
+	l = demo(t, dir) // and the folder can be used again
+	l.chats("again")
+	l.leaves()
+}
+
+// The go command that was asked to run the launcher is killed with SIGKILL:
+// nothing of the demo stays.
+func TestDemoGoRunKilled(t *testing.T) {
+	t.Parallel()
+	dir := newDemoDir(t)
+	cmd := exec.Command("go", "run", "./tool/demo", "-dir="+dir)
+	cmd.Dir = root()
+	cmd.Env = append(os.Environ(), markEnv+"="+dir)
+	l := &launcher{start(t, "go run", cmd), dir}
+	l.limit = buildDeadline // of the launcher itself
+	l.chats("hello")
+	l.kill()
+	leavesNothing(t, dir)
+}
+
+// A second Ctrl-C does not wait for a child that does not stop.
+func TestDemoHurry(t *testing.T) {
+	t.Parallel()
+	dir := newDemoDir(t)
+	l := demo(t, dir)
+	game := l.table()["game#0@dev"]
+	l.chats("hello")
+	if err := syscall.Kill(game.pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	l.signal(syscall.SIGINT)
+	l.says("waiting for game-0 to stop")
+	l.signal(syscall.SIGINT)
+	l.wait()
+	leavesNothing(t, dir)
+}
+
+// Only the demo's own folder is written to, in a project that was just cloned;
+// a new service is a folder, and is found.
+func TestDemoInCleanClone(t *testing.T) {
+	t.Parallel()
+	clone := filepath.Join(t.TempDir(), "clone")
+	copyProject(t, clone)
+	guild := filepath.Join(clone, "svc", "guild")
+	if err := os.MkdirAll(guild, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(guild, "main.go"), []byte(guildMain), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	git := func(args ...string) string {
+		t.Helper()
+		cmd := exec.Command("git", append([]string{"-c", "user.name=e2e", "-c", "user.email=e2e@localhost"}, args...)...)
+		cmd.Dir = clone
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	git("init", "-q")
+	git("add", ".")
+	git("commit", "-q", "-m", "as it is")
+
+	cmd := exec.Command("go", "run", "./tool/demo")
+	cmd.Dir = clone
+	dir := filepath.Join(clone, ".demo")
+	cmd.Env = append(os.Environ(), markEnv+"="+dir)
+	l := &launcher{start(t, "go run", cmd), dir}
+	l.limit = buildDeadline
+	if r := l.table()["guild#0@dev"]; r.log != filepath.Join(".demo", "log", "guild-0.log") {
+		t.Errorf("the new service is in the table as %+v", r)
+	}
+	l.chats("hello")
+	l.leaves()
+	if changed := git("status", "--porcelain"); changed != "" {
+		t.Errorf("git status says\n%s", changed)
+	}
+}
+
+// guildMain is a service as a person would add it.
+const guildMain = `package main
+
+import (
+	"context"
+	"flag"
+
+	"github.com/davyxu/cellmesh_demo/basefx"
+)
+
+type guild struct{}
+
+func main() { basefx.Main("guild", func(*flag.FlagSet) basefx.Service { return guild{} }) }
+
+func (guild) Start(ctx context.Context, app *basefx.App) error { return app.AcceptLinks() }
+`
+
+// copyProject copies what is, or would be, under version control.
+func copyProject(t *testing.T, to string) {
+	t.Helper()
+	list := exec.Command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	list.Dir = root()
+	names, err := list.Output()
+	if err != nil {
+		t.Fatalf("git ls-files: %v", err)
+	}
+	n := 0
+	for name := range strings.SplitSeq(strings.TrimRight(string(names), "\x00"), "\x00") {
+		text, err := os.ReadFile(filepath.Join(root(), name))
+		if os.IsNotExist(err) {
+			continue // deleted, and not yet committed
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(to, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, text, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	if n < 100 {
+		t.Fatalf("the project has only %s files?", strconv.Itoa(n))
+	}
+}

@@ -1,0 +1,96 @@
+//go:build unix
+
+package e2e
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// A second agent becomes agent#1 without a flag, and clients of the two hear
+// each other, whatever they connect with.
+func TestTwoAgents(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	first := s.up()["agent"]
+	alice := s.client("alice", "-commtype=ws")
+	alice.chats()
+
+	second := s.run("agent")
+	if id := second.ready(); id != "agent#1@dev" {
+		t.Errorf("the second agent is %s", id)
+	}
+	bob := s.client("bob", "-commtype=tcp")
+	bob.chats(alice)
+	alice.chats(bob)
+	for _, agent := range []*process{first, second} {
+		if got := metric(t, agent.field("http"), "cellmesh_agent_clients"); got != "1" {
+			t.Errorf("%s has %s clients, want 1", agent.ready(), got)
+		}
+	}
+	bob.leaves()
+	alice.leaves()
+}
+
+// metric is the value of a metric without labels.
+func metric(t *testing.T, addr, name string) string {
+	t.Helper()
+	r, err := http.Get("http://" + addr + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	defer http.DefaultClient.CloseIdleConnections()
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, is := strings.CutPrefix(line, name+" "); is {
+			return strings.TrimSpace(value)
+		}
+	}
+	t.Fatalf("%s has no metric %s", addr, name)
+	return ""
+}
+
+// A client that is told where login is needs no memsd.
+func TestClientWithoutMemsd(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	all := s.up()
+	elsewhere := &site{t: t, dir: t.TempDir(), sdaddr: freeAddr(t)}
+	for _, commType := range []string{"tcp", "ws"} {
+		client := elsewhere.client("alice", "-login="+all["login"].field("clients"), "-commtype="+commType)
+		client.chats()
+		client.leaves()
+	}
+	all["memsd"].kill() // those that are up go on without it, and let new clients in
+	client := elsewhere.client("bob", "-login="+all["login"].field("clients"))
+	client.chats()
+	client.leaves()
+}
+
+// A client that is refused or cut says so in one line and exits with 1.
+func TestClientFails(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	all := s.up()
+	for _, test := range []struct{ arg, says string }{
+		{"-platform=nobody", "login refused: "},
+		{"-commtype=pigeon", "pigeon"},
+	} {
+		p := s.client("alice", test.arg, "-wait=1s")
+		if code := p.wait(); code != 1 || strings.Count(p.stderr.text(), "\n") != 1 || !strings.Contains(p.stderr.text(), test.says) {
+			t.Errorf("%s: exit code %d, stderr %q", test.arg, code, p.stderr.text())
+		}
+	}
+	p := s.client("alice")
+	p.chats()
+	all["agent"].kill()
+	if code := p.wait(); code != 1 || strings.Count(p.stderr.text(), "\n") != 1 || !strings.Contains(p.stderr.text(), "connection lost") {
+		t.Errorf("agent gone: exit code %d, stderr %q", code, p.stderr.text())
+	}
+}
