@@ -183,6 +183,14 @@ func (r *rig) raw(t testing.TB) *net.TCPConn {
 // addr is where the agent listens for clients.
 func (r *rig) addr() string { return r.agent.App.Self().Meta[discovery.MetaWAN] }
 
+// linked waits until the agent is linked to so many instances of a service.
+func (r *rig) linked(t testing.TB, service string, n int) {
+	t.Helper()
+	cluster.Eventually(t, fmt.Sprintf("the agent is linked to %d of %s", n, service), func() bool {
+		return len(r.agent.App.Links.Named(service)) == n
+	})
+}
+
 // closed waits until so many connections have been closed for a reason.
 func (r *rig) closed(t testing.TB, reason string, want float64) {
 	t.Helper()
