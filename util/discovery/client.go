@@ -272,10 +272,13 @@ func (c *Client) connect() (wasUp bool, err error) {
 		session.Abort(err)
 	}
 	<-l.done
-	c.setUp(nil, l.reason)
+	if err == nil || errors.Is(err, ErrInDoubt) || errors.Is(err, errNotSent) {
+		err = l.reason // that is why there was no answer
+	}
+	c.setUp(nil, err)
 	runs.Wait()
 	stop()
-	return wasUp, l.reason
+	return wasUp, err
 }
 
 // use brings a new connection to where requests can be made, and returns; the rest runs in runs until the connection ends.

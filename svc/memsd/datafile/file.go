@@ -194,7 +194,14 @@ func (f *File) commit(before *store.Snapshot, events []store.Event) error {
 	if last := events[len(events)-1].Revision; last > f.reserved {
 		records = append(records, record{Reserved: last + reserve})
 	}
-	return f.append(true, records...)
+	err := f.append(true, records...)
+	if err != nil && !f.damaged && int64(before.Bytes()) < f.journal.end {
+		// The disk may be full of what the journal still remembers and nobody needs.
+		if f.compactNow(before) == nil {
+			err = f.append(true, records...)
+		}
+	}
+	return err
 }
 
 // append adds records to the journal.

@@ -8,10 +8,11 @@ import (
 )
 
 // When the journal is put into the data file: when nothing was written for a while, so that people find there what is
-// set; and when it has become long, whatever goes on.
+// set; and whatever goes on when it has become long, also compared with what the data file will have.
 const (
 	compactQuiet = 500 * time.Millisecond
-	compactSize  = 16 << 20
+	compactLeast = 1 << 20
+	compactMost  = 64 << 20
 	compactRetry = 30 * time.Second // after a failure
 )
 
@@ -35,7 +36,7 @@ func (c *compactor) due(now time.Time) time.Time {
 	dirty := c.file.Dirty()
 	if dirty != c.dirty {
 		c.dirty, c.begin = dirty, now.Add(compactQuiet)
-		if dirty >= compactSize {
+		if dirty >= min(max(compactLeast, 2*int64(c.feed.Snapshot().Bytes())), compactMost) {
 			c.begin = now
 		}
 	}

@@ -234,6 +234,7 @@ func (c *core) publish(events ...store.Event) {
 func (c *core) push(w *session, frames [][]byte, ok bool) {
 	if !ok {
 		delete(c.watchers, w) // until it asks again
+		w.minimum.Store(c.s.feed.Snapshot().Revision())
 		frames = [][]byte{[]byte(`{"reset":true}`)}
 	}
 	for _, f := range frames {

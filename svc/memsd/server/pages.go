@@ -79,7 +79,7 @@ func encodePages(snap *store.Snapshot) (*pageSet, error) {
 func (c *session) page(r wire.Request) error {
 	settling := c.s.core.settling.Load() // before the state is looked at: what is settled later is told as a push
 	if r.Page == 0 {
-		minimum := max(c.minimum, c.s.core.settled.Load())
+		minimum := max(c.minimum.Load(), c.s.core.settled.Load())
 		set, err := c.s.pages.get(c.s.feed, minimum)
 		if err != nil {
 			return err

@@ -153,6 +153,9 @@ func (c *core) watch(t task) outcome {
 		if ok {
 			frames, ok = encodeEvents(events)
 		}
+		if !ok {
+			t.from.minimum.Store(revision) // or the pages it gets next might be too old, too
+		}
 		for _, f := range frames {
 			c.append(t.from, f)
 		}

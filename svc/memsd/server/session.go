@@ -28,9 +28,9 @@ type session struct {
 	ttl     time.Duration
 	heard   time.Time // when the read deadline was last set
 	pages   *pageSet  // what the client is fetching
-	minimum uint64    // pages must be of this revision or newer
 
-	name atomic.Pointer[string] // of the client, for logs
+	minimum atomic.Uint64          // pages must be of this revision or newer
+	name    atomic.Pointer[string] // of the client, for logs
 
 	// Owned by the core.
 	held     map[string]string // owner -> service ID
@@ -107,10 +107,11 @@ func (c *session) enter(r wire.Request) error {
 
 func (c *session) entering(r wire.Request, welcome wire.Reply) error {
 	c.entered = true
-	c.minimum = c.hello.Revision
-	if c.hello.History != c.s.history && c.hello.Revision > 0 {
-		c.minimum++ // the core goes there; see enter in requests.go
+	minimum := c.hello.Revision
+	if c.hello.History != c.s.history && minimum > 0 {
+		minimum++ // the core goes there; see enter in requests.go
 	}
+	c.minimum.Store(minimum)
 	return c.s.core.put(task{from: c, req: r, welcome: &welcome, hello: c.hello})
 }
 

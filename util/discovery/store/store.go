@@ -187,7 +187,9 @@ func (s *Store) Registration(owner string) (id string) {
 //
 // Epoch 0 is a new registration: whoever held the ID before has lost it, and the epoch is higher than any given
 // before. Any other epoch is an owner that has changed something or comes back: it succeeds if the ID is still its own
-// or free, and fails with ErrReplaced otherwise. Asking again, for want of an answer, changes nothing.
+// or free, and fails with ErrReplaced if who has it now has a higher epoch. (A lower one can only have been given by a
+// registry that had lost its state, to a process that came before the elder was back.) Asking again, for want of an
+// answer, changes nothing.
 func (s *Store) Register(owner string, svc Service) (Service, Event, error) {
 	if err := svc.Check(); err != nil {
 		return Service{}, Event{}, err
@@ -219,7 +221,7 @@ func (s *Store) Register(owner string, svc Service) (Service, Event, error) {
 	case svc.Epoch == 0:
 		s.Advance(max(s.snap.rev, oldEpoch(old))) // so that the next revision is an epoch above any given
 		svc.Epoch = s.snap.rev + 1
-	case had:
+	case had && svc.Epoch < old.svc.Epoch:
 		return Service{}, Event{}, fmt.Errorf("%w: service ID %s (epoch %d) belongs to another process now (epoch %d)",
 			ErrReplaced, svc.ID, svc.Epoch, old.svc.Epoch)
 	default:
