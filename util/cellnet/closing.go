@@ -144,16 +144,16 @@ func (s *Session) writeFailed(err error) {
 	s.release()
 }
 
-// finish ends a session that can be read no further, waits for its writer and
-// tells the handler. It returns the reason.
-func (s *Session) finish() error {
+// finish ends a session that can be read no further because of err, waits for
+// its writer and tells the handler. It returns the reason of the end.
+func (s *Session) finish(err error) error {
 	s.mu.Lock()
 	s.reading = false
 	s.mu.Unlock()
-	if reason := s.readReason(); reason == io.EOF {
-		s.Close(reason)
+	if err = s.reasonOf(err); err == io.EOF {
+		s.Close(err)
 	} else if !s.stopped.Load() {
-		s.Abort(reason)
+		s.Abort(err)
 	}
 	reason := s.awaitWriter()
 	s.conn.Close()

@@ -39,7 +39,7 @@ func (c *Counters) read(bytes int) {
 }
 
 func (c *Counters) received(frames int) {
-	if c != nil {
+	if c != nil && frames > 0 {
 		c.FramesIn.Add(int64(frames))
 	}
 }

@@ -39,8 +39,7 @@ func feed(stream, chunks []byte, cfg *Config, web bool) (frames []string, reason
 		s.received(n, nil)
 		stream = stream[n:]
 	}
-	s.received(0, io.EOF)
-	reason = s.finish()
+	reason = s.finish(io.EOF)
 	return r.frames, reason
 }
 

@@ -85,3 +85,9 @@ func rawPeers(b *testing.B, addr string, n int, request []byte) (closeAll func()
 		}
 	}
 }
+
+func BenchmarkIdleWebSocket(b *testing.B) {
+	request := "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+	benchIdle(b, append([]byte(request), wsFrame(0x82, "\x71\x3f")...))
+}

@@ -19,11 +19,13 @@ const (
 	maxDropped = 1 << 20
 )
 
-// read hands over what arrives until the connection can be read no further.
-func (s *Session) read() {
-	s.readErr = nil
-	if len(s.in) > 0 { // left over from the handshake
-		s.handOver()
+// read hands over what arrives until the connection can be read no further, or
+// another goroutine reads on, and returns why.
+func (s *Session) read() error {
+	if len(s.in) > 0 { // left over from the handshake, or by HandOff
+		if err := s.handOver(); err != nil {
+			return err
+		}
 	}
 	for {
 		var n int
@@ -33,35 +35,37 @@ func (s *Session) read() {
 		} else {
 			n, err = s.conn.Read(s.room())
 		}
-		if !s.received(n, err) {
-			return
+		if err := s.received(n, err); err != nil {
+			return err
 		}
 	}
 }
 
-// received takes the outcome of a read into room. It reports whether to go on.
-func (s *Session) received(n int, err error) bool {
-	s.in = s.in[:len(s.in)+n]
+// received takes the outcome of a read into room. An error ends reading.
+func (s *Session) received(n int, err error) error {
 	if n > 0 {
+		s.in = s.in[:len(s.in)+n]
 		s.reads.Add(1)
 		s.cfg.Counters.read(n)
-		s.handOver()
+		if err := s.handOver(); err != nil {
+			return err
+		}
 	}
-	if err == nil && s.stopped.Load() && s.dropped > maxDropped {
-		err = ErrClosed
-	}
-	s.readErr = err
-	return err == nil
+	return err
 }
 
 // handOver hands all whole frames to the handler and ends the batch. Once the
 // session is closing, bytes are dropped instead: reading on lets the peer
-// finish, so that it reads our last words before it hears of a reset.
-func (s *Session) handOver() {
+// finish, so that it reads our last words before it hears of a reset. An error
+// ends reading.
+func (s *Session) handOver() error {
 	if !s.stopped.Load() {
 		frames, err := s.deliver()
+		s.cfg.Counters.received(frames)
+		if err == ErrHandedOff {
+			return err // nothing of the reader's is ours any more
+		}
 		if frames > 0 {
-			s.cfg.Counters.received(frames)
 			s.handler.Batch()
 		}
 		if s.web != nil && s.web.pong {
@@ -73,25 +77,27 @@ func (s *Session) handOver() {
 		}
 	}
 	if s.stopped.Load() {
-		s.dropped += len(s.in)
-		s.in = s.in[:0]
-		s.need = 0
+		if s.dropped += len(s.in); s.dropped > maxDropped {
+			return ErrClosed
+		}
+		s.in, s.need = s.in[:0], 0
 	}
+	return nil
 }
 
 // deliver hands over the whole frames in s.in and moves the rest to its beginning.
 func (s *Session) deliver() (frames int, err error) {
-	b, limit := s.in, s.cfg.maxFrame()
-	for !s.stopped.Load() {
-		frame, total, err := s.next(b, limit)
+	limit := s.cfg.maxFrame()
+	for s.at = 0; !s.stopped.Load(); {
+		frame, total, err := s.next(s.in[s.at:], limit)
 		if err != nil {
 			return frames, err
 		}
-		if total > len(b) {
+		if total > len(s.in)-s.at {
 			s.need = total
 			break
 		}
-		b = b[total:]
+		s.at += total
 		if frame == nil {
 			continue
 		}
@@ -100,8 +106,8 @@ func (s *Session) deliver() (frames int, err error) {
 			return frames, err
 		}
 	}
-	if len(b) < len(s.in) {
-		s.in = s.in[:copy(s.in, b)]
+	if s.at > 0 {
+		s.in = s.in[:copy(s.in, s.in[s.at:])]
 	}
 	return frames, nil
 }
@@ -162,13 +168,13 @@ func (s *Session) readSize() int {
 	return plainLinkRead
 }
 
-// readReason turns why reading ended into the reason of the session.
-func (s *Session) readReason() error {
+// reasonOf turns why reading ended into a reason for the session to end.
+func (s *Session) reasonOf(err error) error {
 	switch {
-	case s.readErr == io.EOF && (len(s.in) > 0 || s.web != nil && s.web.parts != nil):
+	case err == io.EOF && (len(s.in) > 0 || s.web != nil && s.web.parts != nil):
 		return io.ErrUnexpectedEOF
-	case errors.Is(s.readErr, os.ErrDeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return ErrReadTimeout
 	}
-	return s.readErr
+	return err
 }

@@ -151,10 +151,11 @@ func (v *server) enter(s *Session) error {
 // no goroutine until there are bytes, or at least a new one: this one's stack
 // has grown in handlers.
 func (v *server) run(s *Session) {
-	s.read()
-	switch {
-	case !s.renew():
-		s.finish()
+	switch err := s.read(); {
+	case err == ErrHandedOff:
+		v.all.Done() // HandOff has added the goroutine that reads on
+	case !s.renew(err):
+		s.finish(err)
 		v.leave(s)
 	case !v.doze(s):
 		go v.run(s)

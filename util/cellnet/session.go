@@ -33,12 +33,13 @@ type Session struct {
 	sock   socket     // the way around conn to its descriptor, where there is one
 	web    *webSocket // nil: not a WebSocket
 	server *server    // whose Acceptor made the session; nil: none
+	offs   *handOffs  // made by the first HandOff of a session that Run reads
 
 	// Owned by the goroutine that reads.
 	handler Handler
 	in      []byte // read and not handed over yet; nil while there is nothing
+	at      int    // how much of in was handed over; only while it is
 	need    int    // bytes the frame at the beginning of in has, as far as known
-	readErr error  // why reading stopped
 	dropped int    // bytes read and dropped since the session began to close
 
 	// Owned by whoever set writing.
@@ -91,8 +92,7 @@ func (s *Session) Run(ctx context.Context, h Handler) error {
 		s.Close(context.Cause(ctx))
 	})
 	s.begin(h)
-	s.read()
-	reason := s.finish()
+	reason := s.runToEnd()
 	if !stop() {
 		<-closed
 	}

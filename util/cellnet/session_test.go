@@ -270,7 +270,7 @@ func TestHalfFrameHoldsLittle(t *testing.T) {
 	s, peer := Pipe(link, link)
 	defer peer.Abort(nil)
 	s.begin(newRecorder())
-	defer s.finish()
+	defer s.finish(io.EOF)
 	bring := func(b []byte) (held int) {
 		for len(b) > 0 {
 			n := copy(s.room(), b)

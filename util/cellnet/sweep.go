@@ -69,11 +69,11 @@ func (s *Session) sweep() uint32 {
 	return s.quiet
 }
 
-// renew reports whether reading stopped only because sweep asked for it.
-func (s *Session) renew() bool {
+// renew reports whether err stopped reading only because sweep asked for it.
+func (s *Session) renew(err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.renewing || !errors.Is(s.readErr, os.ErrDeadlineExceeded) {
+	if !s.renewing || !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
 	}
 	s.renewing = false

@@ -67,12 +67,13 @@ func (s *Session) Send(head, body []byte) error {
 	return err
 }
 
-// admit says whether n more bytes may wait. The lock is held.
+// admit says whether n more bytes may wait; where nothing waits any frame may.
+// The lock is held.
 func (s *Session) admit(n int) error {
 	switch {
 	case s.reason != nil:
 		return ErrClosed
-	case s.pending+n <= s.cfg.maxPending():
+	case s.pending == 0 || s.pending+n <= s.cfg.maxPending():
 		return nil
 	case s.cfg.Refuse:
 		return ErrFull
