@@ -15,9 +15,9 @@ import (
 	"github.com/davyxu/cellmesh_demo/util/discovery"
 )
 
-// A backend whose link nobody reads: its clients are told that it is busy, and
-// that it is gone once it is; clients of another backend, and the same clients
-// at another backend, notice nothing.
+// A backend whose link nobody reads: its clients are told that it is busy;
+// clients of another backend, and the same clients at another backend, notice
+// nothing. When it reads again, it goes on.
 func TestSlowBackend(t *testing.T) {
 	hold := make(chan struct{})
 	r := &rig{Cluster: cluster.New(t)}
@@ -62,6 +62,7 @@ func TestSlowBackend(t *testing.T) {
 // it has been away for longer they are refused at once. One that comes back is
 // introduced to the client ahead of its messages.
 func TestBackendAway(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "-hold=700ms")
 	social := r.line(t, "social", nil)
 	w := r.witness(t)
@@ -114,6 +115,7 @@ func TestVerifyWithoutGame(t *testing.T) {
 // The instance that a client names is waited for, if discovery shows it; if it
 // does not come, another one decides. A verified client cannot move itself.
 func TestNamedInstance(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "-hold=300ms")
 	second := r.stub(t, "game")
 	r.linked(t, "game", 2)
