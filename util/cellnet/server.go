@@ -153,7 +153,7 @@ func (v *server) enter(s *Session) error {
 func (v *server) run(s *Session) {
 	switch err := s.read(); {
 	case err == ErrHandedOff:
-		v.all.Done() // HandOff has added the goroutine that reads on
+		v.handedOff(s)
 	case !s.renew(err):
 		s.finish(err)
 		v.leave(s)

@@ -33,7 +33,6 @@ type Session struct {
 	sock   socket     // the way around conn to its descriptor, where there is one
 	web    *webSocket // nil: not a WebSocket
 	server *server    // whose Acceptor made the session; nil: none
-	offs   *handOffs  // made by the first HandOff of a session that Run reads
 
 	// Owned by the goroutine that reads.
 	handler Handler
@@ -52,8 +51,9 @@ type Session struct {
 	seen  uint32 // reads at the last sweep
 	quiet uint32 // sweeps without a read
 
-	reads   atomic.Uint32 // reads that brought bytes; written by the reader
-	stopped atomic.Bool   // reason is set; saves the reader the lock
+	reads   atomic.Uint32           // reads that brought bytes; written by the reader
+	stopped atomic.Bool             // reason is set; saves the reader the lock
+	ran     atomic.Pointer[runners] // by which HandOff has continued Run; nil: not yet
 
 	mu        sync.Mutex
 	out       []byte        // whole frames waiting for a write; nil when none
@@ -64,6 +64,7 @@ type Session struct {
 	armed     bool          // a write deadline is set
 	reading   bool          // somebody reads, or will as soon as there is something
 	renewing  bool          // the read deadline is the sweeper's
+	handed    int32         // HandOffs that a reader of the server has not left for yet
 	dozing    bool          // nobody waits for bytes but the server's dozer
 	drained   chan struct{} // closed when writing ends, for the one who waits; nil: nobody
 	deadline  time.Time     // of SetReadDeadline; once closing, when Linger is over
