@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -44,19 +47,14 @@ type App struct {
 	finally []func()
 
 	lease discovery.Lease
+	left  bool // the registry
 	needs []need
 	addr  string            // announced
 	meta  map[string]string // announced
 	waits atomic.Pointer[string]
 	owned discovery.Registry // dialed here, closed by Run
-	rule  link.Rule
 
 	linkCounters cellnet.Counters
-}
-
-type need struct {
-	what string
-	why  func(*discovery.Snapshot) string
 }
 
 // errDone stops a process without an error.
@@ -73,11 +71,18 @@ func (a *App) Stop(err error) {
 }
 
 // Go runs f on a goroutine that the process waits for before it ends. f's
-// context is done when everything has drained. An error stops the process.
+// context is done when everything has drained. An error stops the process, and
+// so does a panic, in order: the registry is left, links and files are closed.
 func (a *App) Go(name string, f func(ctx context.Context) error) {
 	a.running.add(name)
 	a.work.Go(func() {
 		defer a.running.remove(name)
+		defer func() {
+			if v := recover(); v != nil {
+				a.Log.Error("panic, stopping", "goroutine", name, "panic", v, "stack", string(debug.Stack()))
+				a.Stop(fmt.Errorf("%s panicked: %v", name, v))
+			}
+		}()
 		if err := f(a.life); err != nil && a.life.Err() == nil {
 			a.Stop(fmt.Errorf("%s: %w", name, err))
 		}
@@ -104,57 +109,8 @@ func (a *App) Self() discovery.Service {
 // http.ServeMux. For Start only.
 func (a *App) HandleHTTP(pattern string, h http.Handler) { a.mux.Handle(pattern, h) }
 
-// Need holds the process back from being ready until why returns "". Before
-// that, why says what is missing and what to do, in words for the operator: it
-// is logged once for each different answer, and shown by memsd's viewsvc. It is
-// asked again whenever discovery or the links change. For Start only.
-func (a *App) Need(what string, why func(*discovery.Snapshot) string) {
-	a.needs = append(a.needs, need{what, why})
-}
-
-// NeedLink dials the named service and needs at least one link to it. For
-// Start only.
-func (a *App) NeedLink(service string) {
-	a.Links.Dial(service)
-	a.Need(service, func(snap *discovery.Snapshot) string {
-		if len(a.Links.Named(service)) > 0 {
-			return ""
-		}
-		if trouble := a.Links.Trouble(service); trouble != "" {
-			return "cannot link to " + service + ": " + trouble
-		}
-		for svc := range snap.Services(service) {
-			if !a.Allows(svc) {
-				return fmt.Sprintf("no %s that -linkrule allows; there is %s", service, svc.ID)
-			}
-		}
-		return fmt.Sprintf("no %s is running: go run ./svc/%s", service, service)
-	})
-}
-
-// NeedService needs at least one ready instance of the named service that the
-// link rule allows, without linking to it. For Start only.
-func (a *App) NeedService(service string) {
-	a.Need(service, func(snap *discovery.Snapshot) string {
-		starting := ""
-		for svc := range snap.Services(service) {
-			if !a.Allows(svc) {
-				continue
-			}
-			if svc.State == discovery.Ready {
-				return ""
-			}
-			starting = svc.ID
-		}
-		if starting != "" {
-			return starting + " is not ready yet"
-		}
-		return fmt.Sprintf("no %s is running: go run ./svc/%s", service, service)
-	})
-}
-
 // Allows reports whether -linkrule lets this process have to do with svc.
-func (a *App) Allows(svc *discovery.Service) bool { return a.rule.Allows(svc.Name, svc.Group) }
+func (a *App) Allows(svc *discovery.Service) bool { return a.Flags.rule.Allows(svc.Name, svc.Group) }
 
 // AcceptLinks listens on -lanip for links of other services and announces the
 // address. For Start only.
@@ -179,6 +135,7 @@ func (a *App) ListenClients() (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("-listen: %w", err)
 	}
+	a.Finally(func() { l.Close() }) // in case nobody serves it
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	if err != nil {
 		return nil, err
@@ -190,7 +147,7 @@ func (a *App) ListenClients() (net.Listener, error) {
 // Announce adds to what discovery tells about this process. For Start only.
 func (a *App) Announce(key, value string) { a.meta[key] = value }
 
-// runningNames are the names of the goroutines of Go, to be told when a stop
+// runningNames are the names of what a stop waits for, to be told when it
 // hangs.
 type runningNames struct {
 	mu    sync.Mutex
@@ -217,9 +174,5 @@ func (r *runningNames) remove(name string) {
 func (r *runningNames) list() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var all []string
-	for n := range r.names {
-		all = append(all, n)
-	}
-	return all
+	return slices.Sorted(maps.Keys(r.names))
 }

@@ -11,9 +11,13 @@ import (
 	"strings"
 
 	"github.com/peterbourgon/ff/v3" // flags over environment over file on the standard flag package, and nothing else
+
+	"github.com/davyxu/cellmesh_demo/basefx/link"
+	"github.com/davyxu/cellmesh_demo/util/discovery"
 )
 
-// envPrefix is put before the upper-case name of a flag: CELLMESH_SDADDR.
+// envPrefix is put before the upper-case name of a flag: CELLMESH_SDADDR. An
+// empty variable counts as none.
 const envPrefix = "CELLMESH"
 
 // defaultFlagFile is read if it is there; a file that was asked for must be.
@@ -37,6 +41,9 @@ type Flags struct {
 	MuteMsg  string
 	FlagFile string
 	Lifeline bool
+
+	rule  link.Rule       // of LinkRule
+	muted map[uint16]bool // of MuteMsg, by message ID
 }
 
 func (f *Flags) register(fs *flag.FlagSet) {
@@ -51,20 +58,22 @@ func (f *Flags) register(fs *flag.FlagSet) {
 	fs.StringVar(&f.HTTPAddr, "httpaddr", "127.0.0.1:0", "address of /metrics, /healthz, /readyz and /debug/pprof; empty for none")
 	fs.StringVar(&f.LogLevel, "loglevel", "info", "error, warn, info or debug; or by logger: info,link=debug")
 	fs.StringVar(&f.LogFile, "logfile", "", "log to this file instead of standard error")
-	fs.StringVar(&f.LogSize, "logfilesize", "100M", "size at which the log file is rotated (K, M or G); three old ones are kept")
+	fs.StringVar(&f.LogSize, "logfilesize", "100M", "size at which the log file is rotated (M or G); three old ones are kept")
 	fs.StringVar(&f.LogColor, "logcolor", "auto", "colour in the log: true, false, or auto: on a terminal only")
-	fs.StringVar(&f.MuteMsg, "mutemsglog", "PingACK", "messages left out of the debug log, separated by commas")
-	fs.StringVar(&f.FlagFile, "flagfile", defaultFlagFile, "file with flags, one name=value a line; name.flag=value is for one program")
+	fs.StringVar(&f.MuteMsg, "mutemsglog", "PingACK", "messages left out of the log of messages (-loglevel=info,msg=debug), by name, separated by commas")
+	fs.StringVar(&f.FlagFile, "flagfile", defaultFlagFile, "file with flags, one name=value a line; program.name=value is for one program")
 	fs.BoolVar(&f.Lifeline, "lifeline", false, "stop when standard input ends: whoever started this process holds its other end")
 }
 
 // Default gives a flag that every program has another default in one program.
 // For the function that adds a program's own flags.
 func Default(fs *flag.FlagSet, name, value string) {
-	if err := fs.Set(name, value); err != nil {
+	f := fs.Lookup(name)
+	// Not fs.Set: a flag that was set there counts as given on the command line.
+	if err := f.Value.Set(value); err != nil {
 		panic(fmt.Sprintf("default of -%s: %v", name, err)) // a mistake of the program, whatever the user does
 	}
-	fs.Lookup(name).DefValue = value
+	f.DefValue = value
 }
 
 // parseFlags fills fs: the command line goes over the environment, the
@@ -83,28 +92,32 @@ func parseFlags(fs *flag.FlagSet, program string, args []string) error {
 			Default(fs, "flagfile", "")
 		}
 	}
-	err := ff.Parse(fs, args,
+	return ff.Parse(fs, args,
 		ff.WithEnvVarPrefix(envPrefix),
 		ff.WithConfigFileFlag("flagfile"),
 		ff.WithAllowMissingConfigFile(missing),
 		ff.WithConfigFileParser(func(r io.Reader, set func(name, value string) error) error {
-			return readFlagFile(r, program, func(name string) bool { return fs.Lookup(name) != nil }, set)
+			known := func(name string) bool { return fs.Lookup(name) != nil }
+			if err := readFlagFile(r, program, known, set); err != nil {
+				return fmt.Errorf("flag file %s, %w", fs.Lookup("flagfile").Value, err)
+			}
+			return nil
 		}))
-	if err != nil {
-		return err
-	}
-	return nil
 }
 
 // readFlagFile reads lines "flag=value", "program.flag=value", comments (#) and
 // blank lines. Lines for other programs are passed over; those for this one go
 // over the general ones, wherever they stand.
 func readFlagFile(r io.Reader, program string, known func(string) bool, set func(name, value string) error) error {
-	type setting struct{ name, value string }
+	type setting struct {
+		line        int
+		name, value string
+	}
 	var general, own []setting
 	lines := bufio.NewScanner(r)
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
+	n := 1
+	for ; lines.Scan(); n++ {
+		line := strings.TrimSpace(strings.TrimPrefix(lines.Text(), "\ufeff"))
 		if line == "" || line[0] == '#' {
 			continue
 		}
@@ -120,22 +133,28 @@ func readFlagFile(r io.Reader, program string, known func(string) bool, set func
 			}
 			list, name = &own, flag
 		}
-		if !known(name) {
+		switch {
+		case !known(name):
 			return fmt.Errorf("line %d: %s has no flag %q (a flag of another program is written program.flag=value)", n, program, name)
+		case name == "flagfile":
+			return fmt.Errorf("line %d: a flag file cannot name another", n)
 		}
-		*list = append(*list, setting{name, strings.TrimSpace(value)})
+		*list = append(*list, setting{n, name, strings.TrimSpace(value)})
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("line %d: %w", n, err)
 	}
 	for _, s := range append(general, own...) {
 		if err := set(s.name, s.value); err != nil {
-			return err
+			return fmt.Errorf("line %d: %w", s.line, err)
 		}
 	}
-	return lines.Err()
+	return nil
 }
 
-// check looks at what one flag cannot tell alone, and reads the secret if it
-// is in a file.
-func (f *Flags) check() error {
+// check looks at what the flag package cannot know, reads the secret if it is
+// in a file, and takes the other values apart.
+func (f *Flags) check() (err error) {
 	if file, ok := strings.CutPrefix(f.Secret, "@"); ok {
 		b, err := os.ReadFile(file)
 		if err != nil {
@@ -146,11 +165,22 @@ func (f *Flags) check() error {
 			return fmt.Errorf("-secret: file %s is empty", file)
 		}
 	}
+	if _, _, _, err := discovery.ParseID(discovery.FormatID("x", 0, f.SvcGroup)); err != nil {
+		return fmt.Errorf("-svcgroup=%q: a group is a word of letters, digits, '_', '-' and '.'", f.SvcGroup)
+	}
+	for _, a := range [...]struct{ flag, value, who string }{{"lanip", f.LanIP, "other services"}, {"wanip", f.WanIP, "clients"}} {
+		if ip := net.ParseIP(a.value); a.value == "" || ip != nil && ip.IsUnspecified() {
+			return fmt.Errorf("-%s=%q: want the address of this machine under which %s reach it", a.flag, a.value, a.who)
+		}
+	}
 	if f.Secret == "" && !isLoopback(f.LanIP) {
 		return fmt.Errorf("-lanip=%s is not loopback, so other machines can connect: set the same -secret everywhere (or %s_SECRET, or -secret=@file)", f.LanIP, envPrefix)
 	}
-	if strings.ContainsAny(f.SvcGroup, "#@|:, ") || f.SvcGroup == "" {
-		return fmt.Errorf("-svcgroup=%q: a group is a word without any of #@|:,", f.SvcGroup)
+	if f.rule, err = link.ParseRule(f.LinkRule, f.SvcGroup); err != nil {
+		return fmt.Errorf("-linkrule=%w", err)
+	}
+	if f.muted, err = parseMuted(f.MuteMsg); err != nil {
+		return fmt.Errorf("-mutemsglog: %w", err)
 	}
 	return nil
 }
@@ -165,7 +195,7 @@ func isLoopback(host string) bool {
 func (f *Flags) clientListenAddr() (string, error) {
 	host, port, err := net.SplitHostPort(f.Listen)
 	if err != nil {
-		return "", fmt.Errorf("-listen=%s: %w", f.Listen, err)
+		return "", fmt.Errorf("-listen=%s: want host:port or :port: %w", f.Listen, err)
 	}
 	if host == "" && isLoopback(f.WanIP) {
 		host = f.WanIP

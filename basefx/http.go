@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -50,7 +51,7 @@ func (a *App) serveHTTP() (addr string, stop func(), err error) {
 			a.Log.Error("http endpoint ended", "addr", l.Addr(), "err", err)
 		}
 	}()
-	return l.Addr().String(), func() {
+	return a.reachable(l.Addr()), func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		if srv.Shutdown(ctx) != nil {
@@ -58,6 +59,15 @@ func (a *App) serveHTTP() (addr string, stop func(), err error) {
 		}
 		<-done
 	}, nil
+}
+
+// reachable is the address under which others reach a listener that may be
+// bound everywhere.
+func (a *App) reachable(addr net.Addr) string {
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort(a.Flags.LanIP, strconv.Itoa(tcp.Port))
+	}
+	return addr.String()
 }
 
 func newMetrics() *prometheus.Registry {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -31,10 +32,10 @@ func newLogger(f *Flags, stderr io.Writer) (*slog.Logger, io.Closer, error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("-logfilesize: %w", err)
 		}
-		file := &lumberjack.Logger{Filename: f.LogFile, MaxSize: max(1, int(size>>20)), MaxBackups: 3}
-		if _, err := file.Write(nil); err != nil { // opens it, so that a wrong path is told now
+		if err := tryFile(f.LogFile); err != nil {
 			return nil, nil, fmt.Errorf("-logfile: %w", err)
 		}
+		file := &lumberjack.Logger{Filename: f.LogFile, MaxSize: int(size >> 20), MaxBackups: 3}
 		out, closer = file, file
 	}
 	color := false
@@ -54,6 +55,19 @@ func newLogger(f *Flags, stderr io.Writer) (*slog.Logger, io.Closer, error) {
 	return slog.New(&levelHandler{Handler: h, levels: levels, min: levels.other}), closer, nil
 }
 
+// tryFile finds out whether name can be written: lumberjack puts what it cannot
+// open aside, be it somebody's directory.
+func tryFile(name string) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
 // levels are the log levels by logger name.
 type levels struct {
 	other  slog.Level
@@ -66,6 +80,9 @@ func parseLevels(s string) (levels, error) {
 		name, level, named := strings.Cut(strings.TrimSpace(entry), "=")
 		if !named {
 			name, level = "", name
+		}
+		if named && name == "" {
+			return l, fmt.Errorf("%q has no logger before the =", entry)
 		}
 		var v slog.Level
 		switch level {
@@ -121,7 +138,8 @@ func (h *levelHandler) WithGroup(name string) slog.Handler {
 	return &next
 }
 
-// parseSize reads a size in bytes: digits, then K, M, G or nothing.
+// parseSize reads a size in bytes: digits, then K, M, G or nothing; at least
+// 1M, which is the unit that lumberjack counts in.
 func parseSize(s string) (int64, error) {
 	shift := 0
 	digits := s
@@ -134,5 +152,8 @@ func parseSize(s string) (int64, error) {
 	if err != nil || n <= 0 {
 		return 0, fmt.Errorf("%q is not a size such as 100M", s)
 	}
-	return n << shift, nil
+	if n <<= shift; n < 1<<20 {
+		return 0, fmt.Errorf("%q is less than 1M", s)
+	}
+	return n, nil
 }

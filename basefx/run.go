@@ -1,21 +1,21 @@
 package basefx
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"os"
 	"os/signal"
+	"reflect"
+	"runtime"
 	"runtime/debug"
-	"strconv"
 	"syscall"
 	"time"
 
-	"github.com/davyxu/cellmesh_demo/basefx/link"
 	"github.com/davyxu/cellmesh_demo/util/discovery"
 )
 
@@ -37,6 +37,8 @@ type Service interface {
 // Drainer is a service that has something to finish once no new work comes to
 // it: the registry no longer shows it, its links and clients are still there.
 type Drainer interface {
+	// Drain returns when all is finished, or when ctx is done, which is after
+	// 10 seconds.
 	Drain(ctx context.Context) error
 }
 
@@ -58,19 +60,25 @@ func Standalone(o *Options) { o.Standalone = true }
 // Arguments lets a program take arguments behind its flags: App.Args.
 func Arguments(o *Options) { o.Arguments = true }
 
+// stopSignal is the cause of a stop that a signal has asked for.
+type stopSignal struct{ os.Signal }
+
+func (s stopSignal) Error() string { return s.Signal.String() }
+
 // Main is the main of a program. new makes the service and adds its own flags
-// to fs. It does not return.
+// to fs. It does not return: the process exits with 0 after a good end, with 1
+// after an error, which is on standard error, and with 130 at once when it is
+// interrupted a second time.
 func Main(name string, new func(fs *flag.FlagSet) Service, opts ...func(*Options)) {
 	o := Options{Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	for _, opt := range opts {
 		opt(&o)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() { // lives as long as the process
-		<-signals
-		cancel()
+		cancel(stopSignal{<-signals})
 		<-signals
 		os.Exit(130)
 	}()
@@ -89,50 +97,40 @@ func Main(name string, new func(fs *flag.FlagSet) Service, opts ...func(*Options
 // service has called Stop, or something failed, and nothing of it is left.
 func Run(ctx context.Context, name string, new func(fs *flag.FlagSet) Service, o Options) (err error) {
 	a := &App{Name: name, Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, meta: map[string]string{}, metrics: newMetrics(), mux: http.NewServeMux()}
-	fs := flag.NewFlagSet(name, flag.ContinueOnError)
-	fs.SetOutput(o.Stderr)
-	a.Flags.register(fs)
-	svc := new(fs)
-	if err := parseFlags(fs, name, o.Args); err != nil {
+	svc, err := a.configure(new, o)
+	if err != nil {
 		return err
-	}
-	if a.Args = fs.Args(); len(a.Args) > 0 && !o.Arguments {
-		return fmt.Errorf("%q is not a flag: write flags as -name=value (see -h)", a.Args[0])
-	}
-	if err := a.Flags.check(); err != nil {
-		return err
-	}
-	if a.rule, err = link.ParseRule(a.Flags.LinkRule, a.Flags.SvcGroup); err != nil {
-		return fmt.Errorf("-linkrule: %w", err)
 	}
 	log, logFile, err := newLogger(&a.Flags, o.Stderr)
 	if err != nil {
 		return err
 	}
-	defer logFile.Close()
 	a.Log = log
+	defer func() {
+		if err != nil && a.Flags.LogFile != "" { // the caller tells it on standard error
+			log.Error("ended", "err", err)
+		}
+		logFile.Close()
+	}()
 
 	ctx, a.stop = context.WithCancelCause(ctx)
 	defer a.stop(nil)
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
 	a.life = life
-	if a.Flags.Lifeline {
+	if a.Flags.Lifeline && o.Stdin != nil {
 		go a.holdLifeline(o.Stdin)
 	}
-	starting := "starting"
-	a.waits.Store(&starting)
+	a.setWaits("starting")
 	httpAddr, stopHTTP, err := a.serveHTTP()
 	if err != nil {
+		end()
 		return err
 	}
 	defer stopHTTP()
 
 	defer func() { // whatever happened below, nothing of it stays
 		end()
-		if werr := a.waitAll(); err == nil {
-			err = werr
-		}
+		err = also(err, a.waitAll())
 		if a.owned != nil {
 			a.owned.Close()
 		}
@@ -143,37 +141,61 @@ func Run(ctx context.Context, name string, new func(fs *flag.FlagSet) Service, o
 			return a.cause(ctx, err)
 		}
 	}
+	defer a.leave()
 	if err := svc.Start(life, a); err != nil {
-		a.leave()
 		return err
 	}
+	err = a.serve(ctx, o)
+	a.setWaits("stopping")
+	if !o.Standalone {
+		log.Info("stopping", "reason", cmp.Or(context.Cause(ctx), err))
+	}
+	a.leave()
+	return also(a.cause(ctx, err), a.drain(svc))
+}
+
+// serve lasts from the end of Start to the wish to stop, or an error before the
+// process was ready.
+func (a *App) serve(ctx context.Context, o Options) error {
 	if !o.Standalone {
 		if err := a.becomeReady(ctx); err != nil {
-			a.leave()
-			return a.cause(ctx, err)
+			return err
 		}
 	}
 	a.waits.Store(nil)
 	if o.Ready != nil {
 		o.Ready(a)
 	}
-
 	<-ctx.Done()
-	err = a.cause(ctx, ctx.Err())
-	if !o.Standalone {
-		a.Log.Info("stopping", "reason", context.Cause(ctx))
+	return ctx.Err()
+}
+
+// also is err, and what failed after it.
+func also(err, after error) error {
+	if err != nil && after != nil {
+		return fmt.Errorf("%w; then %w", err, after)
 	}
-	stopping := "stopping"
-	a.waits.Store(&stopping)
-	a.leave()
-	if d, ok := svc.(Drainer); ok {
-		dctx, cancel := context.WithTimeout(life, drainTimeout)
-		defer cancel()
-		if derr := d.Drain(dctx); derr != nil && err == nil {
-			err = fmt.Errorf("drain: %w", derr)
+	return cmp.Or(err, after)
+}
+
+// configure makes the service and fills in all flags.
+func (a *App) configure(new func(fs *flag.FlagSet) Service, o Options) (Service, error) {
+	fs := flag.NewFlagSet(a.Name, flag.ContinueOnError)
+	fs.SetOutput(io.Discard) // errors are ours to tell
+	a.Flags.register(fs)
+	svc := new(fs)
+	if err := parseFlags(fs, a.Name, o.Args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			fs.SetOutput(o.Stdout)
+			fmt.Fprintf(o.Stdout, "Flags of %s; each can also come from the environment (-sdaddr as %s_SDADDR), or from -flagfile:\n", a.Name, envPrefix)
+			fs.PrintDefaults()
 		}
+		return nil, err
 	}
-	return err
+	if a.Args = fs.Args(); len(a.Args) > 0 && !o.Arguments {
+		return nil, fmt.Errorf("%q is not a flag: write flags as -name=value (see -h)", a.Args[0])
+	}
+	return svc, a.Flags.check()
 }
 
 // cause is the error that Run returns for a stop: none for one that was asked
@@ -182,110 +204,41 @@ func (a *App) cause(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}
-	if c := context.Cause(ctx); !errors.Is(c, errDone) && !errors.Is(c, context.Canceled) {
-		return c
+	c := context.Cause(ctx)
+	var s stopSignal
+	if errors.Is(c, errDone) || errors.Is(c, context.Canceled) || errors.As(c, &s) {
+		return nil
 	}
-	return nil
+	return c
 }
 
-// Discover connects to memsd. A service of the cluster is connected already;
-// a standalone program that wants discovery calls it in Start.
-func (a *App) Discover() discovery.Registry {
-	if a.Registry == nil {
-		a.owned = discovery.Dial(a.life, a.Flags.SDAddr, discovery.Options{Log: a.Logger("discovery"), Name: a.Name, Secret: a.Flags.Secret})
-		a.Registry = a.owned
-	}
-	return a.Registry
-}
+func (a *App) setWaits(text string) { a.waits.Store(&text) }
 
-// join registers this process, so that it has a name; it is not ready yet.
-func (a *App) join(ctx context.Context, httpAddr string) error {
-	reg := a.Discover()
-	late := time.AfterFunc(time.Second, func() {
-		a.Log.Info("waiting for memsd: go run ./svc/memsd", "addr", a.Flags.SDAddr)
-	})
-	defer late.Stop()
-	meta := map[string]string{discovery.MetaPID: strconv.Itoa(os.Getpid()), discovery.MetaVersion: Version()}
-	if httpAddr != "" {
-		meta[discovery.MetaHTTP] = httpAddr
+func (a *App) drain(svc Service) error {
+	d, ok := svc.(Drainer)
+	if !ok {
+		return nil
 	}
-	lease, err := reg.Register(ctx, discovery.Service{
-		Name: a.Name, Index: a.Flags.SvcIndex, Group: a.Flags.SvcGroup, State: discovery.Starting, Meta: meta,
-	})
-	if err != nil {
-		return fmt.Errorf("register with memsd at %s: %w", a.Flags.SDAddr, err)
-	}
-	a.lease = lease
-	a.Log = a.Log.With("svc", a.Self().ID)
-	a.Go("lease", func(ctx context.Context) error {
-		select {
-		case err := <-lease.Lost():
-			return err
-		case <-ctx.Done():
-			return nil
-		}
-	})
-	a.Links = link.New(link.Config{
-		Self: a.Self, Registry: reg, Rule: a.rule, Secret: a.Flags.Secret, Log: a.Logger("link"), Counters: &a.linkCounters,
-	})
-	a.SessionMetrics("link", &a.linkCounters)
-	return nil
-}
-
-// becomeReady announces where this process is, links to others, waits for what
-// it needs and says that it is ready.
-func (a *App) becomeReady(ctx context.Context) error {
-	err := a.lease.Update(ctx, func(s *discovery.Service) {
-		s.Addr = a.addr
-		s.Meta = maps.Clone(s.Meta)
-		maps.Copy(s.Meta, a.meta)
-	})
-	if err != nil {
-		return fmt.Errorf("announce: %w", err)
-	}
-	a.Go("dial", func(ctx context.Context) error { a.Links.Run(ctx); return nil })
-	if err := a.waitForNeeds(ctx); err != nil {
-		return err
-	}
-	err = a.lease.Update(ctx, func(s *discovery.Service) {
-		s.State = discovery.Ready
-		s.Meta = maps.Clone(s.Meta)
-		delete(s.Meta, discovery.MetaWaits)
-	})
-	if err != nil {
-		return fmt.Errorf("announce: %w", err)
-	}
-	self := a.Self()
-	args := []any{"epoch", self.Epoch}
-	for _, at := range [...]struct{ key, addr string }{{"links", self.Addr}, {"clients", self.Meta[discovery.MetaWAN]}, {"http", self.Meta[discovery.MetaHTTP]}} {
-		if at.addr != "" {
-			args = append(args, at.key, at.addr)
-		}
-	}
-	a.Log.Info("ready", args...)
-	return nil
-}
-
-// leave takes this process out of the registry, so that nobody sends it more.
-func (a *App) leave() {
-	if a.lease == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(a.life, leaveTimeout)
+	ctx, cancel := context.WithTimeout(a.life, drainTimeout)
 	defer cancel()
-	if err := a.lease.Close(ctx); err != nil {
-		a.Log.Warn("did not leave the registry; the lease will run out", "err", err)
+	if err := d.Drain(ctx); err != nil {
+		return fmt.Errorf("drain: %w", err)
 	}
+	return nil
 }
 
-// waitAll waits for the goroutines of Go, for a while.
+// waitAll waits for the goroutines of Go, then calls what Finally was given;
+// for a while.
 func (a *App) waitAll() error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		a.work.Wait()
 		for _, f := range a.finally {
+			name := runtime.FuncForPC(reflect.ValueOf(f).Pointer()).Name()
+			a.running.add(name)
 			f()
+			a.running.remove(name)
 		}
 	}()
 	select {

@@ -1,0 +1,110 @@
+package basefx
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/davyxu/cellmesh_demo/basefx/link"
+	"github.com/davyxu/cellmesh_demo/util/discovery"
+)
+
+// Discover connects to memsd. A service of the cluster is connected already;
+// a standalone program that wants discovery calls it in Start.
+func (a *App) Discover() discovery.Registry {
+	if a.Registry == nil {
+		a.owned = discovery.Dial(a.life, a.Flags.SDAddr, discovery.Options{Log: a.Logger("discovery"), Name: a.Name, Secret: a.Flags.Secret})
+		a.Registry = a.owned
+	}
+	return a.Registry
+}
+
+// join registers this process, so that it has a name; it is not ready yet.
+func (a *App) join(ctx context.Context, httpAddr string) error {
+	reg, log := a.Discover(), a.Log
+	a.setWaits("waiting for memsd at " + a.Flags.SDAddr + ": go run ./svc/memsd")
+	late := time.AfterFunc(patience, func() {
+		args := []any{"addr", a.Flags.SDAddr}
+		if c, ok := reg.(interface{ Connected() error }); ok && c.Connected() != nil {
+			args = append(args, "why", c.Connected())
+		}
+		log.Info("waiting for memsd: go run ./svc/memsd", args...)
+	})
+	defer late.Stop()
+	meta := map[string]string{discovery.MetaPID: strconv.Itoa(os.Getpid()), discovery.MetaVersion: Version()}
+	if httpAddr != "" {
+		meta[discovery.MetaHTTP] = httpAddr
+	}
+	lease, err := reg.Register(ctx, discovery.Service{
+		Name: a.Name, Index: a.Flags.SvcIndex, Group: a.Flags.SvcGroup, State: discovery.Starting, Meta: meta,
+	})
+	if err != nil {
+		return fmt.Errorf("register with memsd at %s: %w", a.Flags.SDAddr, err)
+	}
+	a.setWaits("starting")
+	a.lease = lease
+	a.Log = log.With("svc", a.Self().ID)
+	a.Go("lease", func(ctx context.Context) error {
+		select {
+		case err := <-lease.Lost(): // nil when we have left
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	a.Links = link.New(link.Config{
+		Self: a.Self, Registry: reg, Rule: a.Flags.rule, Secret: a.Flags.Secret, Log: a.Logger("link"), Counters: &a.linkCounters,
+	})
+	a.SessionMetrics("link", &a.linkCounters)
+	return nil
+}
+
+// becomeReady links to others, announces where this process is, waits for what
+// it needs and says that it is ready.
+func (a *App) becomeReady(ctx context.Context) error {
+	a.Go("dial", func(ctx context.Context) error { a.Links.Run(ctx); return nil })
+	err := a.lease.Update(ctx, func(s *discovery.Service) {
+		s.Addr = a.addr
+		s.Meta = maps.Clone(s.Meta)
+		maps.Copy(s.Meta, a.meta)
+	})
+	if err != nil {
+		return fmt.Errorf("announce: %w", err)
+	}
+	if err := a.waitForNeeds(ctx); err != nil {
+		return err
+	}
+	err = a.lease.Update(ctx, func(s *discovery.Service) {
+		s.State = discovery.Ready
+		s.Meta = maps.Clone(s.Meta)
+		delete(s.Meta, discovery.MetaWaits)
+	})
+	if err != nil {
+		return fmt.Errorf("announce: %w", err)
+	}
+	self := a.Self()
+	args := []any{"epoch", self.Epoch}
+	for _, at := range [...]struct{ key, addr string }{{"links", self.Addr}, {"clients", self.Meta[discovery.MetaWAN]}, {"http", self.Meta[discovery.MetaHTTP]}} {
+		if at.addr != "" {
+			args = append(args, at.key, at.addr)
+		}
+	}
+	a.Log.Info("ready", args...)
+	return nil
+}
+
+// leave takes this process out of the registry, so that nobody sends it more.
+func (a *App) leave() {
+	if a.lease == nil || a.left {
+		return
+	}
+	a.left = true
+	ctx, cancel := context.WithTimeout(a.life, leaveTimeout)
+	defer cancel()
+	if err := a.lease.Close(ctx); err != nil {
+		a.Log.Warn("did not leave the registry; the lease will run out", "err", err)
+	}
+}
