@@ -64,6 +64,11 @@ func (l *Link) Send(client uint64, m pb.Message) error {
 	return err
 }
 
+// HandOff lets another goroutine read the link while Receiver.Frame is still
+// running, because it takes long; Frame must then return cellnet.ErrHandedOff.
+// See cellnet.Session.HandOff for what the caller must know.
+func (l *Link) HandOff() { l.session.HandOff() }
+
 // Ended reports whether the link has ended and why; nil while it stands.
 func (l *Link) Ended() error { return l.session.Reason() }
 

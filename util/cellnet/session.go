@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// Handler receives what one session reads. All calls come one after the other
-// from the session's own goroutine.
+// Handler receives what one session reads. Calls come one after the other, from
+// the session's own goroutine. (HandOff is the exception, for handlers that ask
+// for it.)
 type Handler interface {
 	// Frame is handed one frame, valid until it returns. An error closes the
 	// session with it as reason. It may block: that is backpressure on this
@@ -46,10 +47,13 @@ type Session struct {
 	sent   int    // bytes of flight the system has taken
 	took   int    // how many of them in the last write
 	frames int    // frames in flight
+	joined bool   // others appended during the last yield
+	alone  uint8  // counts writes, for gather
 
-	// Owned by the sweeper of the server.
-	seen  uint32 // reads at the last sweep
-	quiet uint32 // sweeps without a read
+	// Owned by the sweeper, under the server's lock.
+	seen    uint32 // reads at the last sweep
+	silent  uint32 // sweeps since then
+	retired bool   // the reader was made to stop waiting
 
 	reads   atomic.Uint32           // reads that brought bytes; written by the reader
 	stopped atomic.Bool             // reason is set; saves the reader the lock

@@ -13,6 +13,9 @@ const (
 	// goroutine after so many: its caller has other things to do.
 	flushRounds = 4
 
+	// gatherEvery is how many writes go without a yield while nobody joins.
+	gatherEvery = 8
+
 	// plainWrite is what a write without a descriptor may take at a time: it
 	// counts as progress only when all of it is through.
 	plainWrite = 16 << 10
@@ -92,12 +95,17 @@ func (s *Session) turnAway(err error) error {
 	return err
 }
 
-// grow returns out with room for n more bytes. The lock is held.
+// grow returns out with room for n more bytes. A link's begins as large as its
+// last batch was; clients are many and may all have something waiting at once.
+// The lock is held.
 func (s *Session) grow(n int) []byte {
-	if s.out == nil {
-		return getBuffer(max(n, s.batch))
+	switch {
+	case s.out != nil:
+		return growBuffer(s.out, n)
+	case s.cfg.Framing == ClientFraming:
+		return getBuffer(max(n, min(s.batch, 1<<10)))
 	}
-	return growBuffer(s.out, n)
+	return getBuffer(max(n, s.batch))
 }
 
 // Flush writes what was appended, by one system call in the calling goroutine
@@ -122,10 +130,7 @@ func (s *Session) Flush() {
 // caller has set writing, which is given back with the last byte, and holds
 // the lock, which is let go of.
 func (s *Session) write() {
-	for range flushRounds {
-		if !s.sock.usable() {
-			break
-		}
+	for round := 0; s.sock.usable() && round < flushRounds; round++ {
 		if !s.take() {
 			return
 		}
@@ -171,9 +176,7 @@ func (s *Session) take() bool {
 		return true
 	}
 	if s.cfg.Gather && len(s.out) > 0 {
-		s.mu.Unlock()
-		runtime.Gosched()
-		s.mu.Lock()
+		s.gather()
 	}
 	if len(s.out) == 0 {
 		s.release()
@@ -184,6 +187,20 @@ func (s *Session) take() bool {
 	s.out, s.outFrames = nil, 0
 	s.mu.Unlock()
 	return true
+}
+
+// gather lets other ready goroutines append before a write. While nobody does,
+// that is only time lost, so it is tried now and then. The lock is held, but
+// for the yield.
+func (s *Session) gather() {
+	if s.alone++; !s.joined && s.alone%gatherEvery != 0 {
+		return
+	}
+	before := s.outFrames
+	s.mu.Unlock()
+	runtime.Gosched()
+	s.mu.Lock()
+	s.joined = s.outFrames > before
 }
 
 // settle books what the last write took.

@@ -20,8 +20,8 @@ type Group struct {
 	done bool
 }
 
-// run runs f on a goroutine of the group.
-func (g *Group) run(f func()) {
+// Go runs f on a goroutine of the group.
+func (g *Group) Go(f func()) {
 	g.mu.Lock()
 	if n := len(g.idle); n > 0 {
 		worker := g.idle[n-1] // the last to have worked: its stack is in the cache

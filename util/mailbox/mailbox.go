@@ -66,11 +66,42 @@ func (m *Mailbox[T]) Close(last T) bool {
 	return true
 }
 
+// Enter makes the caller the one who handles m's items, if nobody does and none
+// waits: it may then do an item's work itself, in its turn, and must Leave. The
+// items posted meanwhile wait.
+func (m *Mailbox[T]) Enter() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.running || m.closed || len(m.queue) > 0 {
+		return false
+	}
+	m.running = true
+	return true
+}
+
+// Leave ends what Enter began. What was posted meanwhile is handled by another
+// goroutine; or by the caller before Leave returns, if it says that it has the
+// time.
+func (m *Mailbox[T]) Leave(patient bool) {
+	m.mu.Lock()
+	if len(m.queue) == 0 {
+		m.running = false
+		m.mu.Unlock()
+		return
+	}
+	m.mu.Unlock()
+	if patient {
+		m.run()
+	} else {
+		m.group.Go(m.start)
+	}
+}
+
 func (m *Mailbox[T]) push(v T) {
 	m.queue = append(m.queue, v)
 	if !m.running {
 		m.running = true
-		m.group.run(m.start)
+		m.group.Go(m.start)
 	}
 }
 

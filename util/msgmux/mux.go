@@ -40,17 +40,19 @@ type messageOf[T any] interface {
 // It is filled before it is used and read-only afterwards, so that any number
 // of goroutines may dispatch at once.
 type Mux[F any] struct {
-	handlers map[uint16]handler[F]
-	wiring   []string // what was wrong while registering
+	handlers []handler[F]
+	index    [1 << 16]uint16 // by message ID: 1 + position in handlers, 0 = none
+	wiring   []string        // what was wrong while registering
 }
 
 type handler[F any] struct {
+	id   uint16
 	name string
 	call func(ctx context.Context, from F, body []byte) (Message, error)
 }
 
 // New makes an empty mux.
-func New[F any]() *Mux[F] { return &Mux[F]{handlers: map[uint16]handler[F]{}} }
+func New[F any]() *Mux[F] { return &Mux[F]{} }
 
 // Handle registers a handler that answers: its reply is what Dispatch returns;
 // nil answers nothing. An error made by [Refuse] becomes a reply that carries
@@ -81,24 +83,31 @@ func HandleOneWay[F, Req any, PReq messageOf[Req]](m *Mux[F], h func(context.Con
 func add[F, Req any, PReq messageOf[Req]](m *Mux[F], h func(context.Context, F, *Req) (Message, error)) {
 	var zero PReq
 	id, name := zero.MsgID(), string(zero.ProtoReflect().Descriptor().Name())
-	if old, twice := m.handlers[id]; twice {
+	if old := m.find(id); old != nil {
 		m.wiring = append(m.wiring, fmt.Sprintf("message %s has two handlers (ID %d, first for %s)", name, id, old.name))
 		return
 	}
-	m.handlers[id] = handler[F]{name, func(ctx context.Context, from F, body []byte) (Message, error) {
+	fresh := proto.UnmarshalOptions{Merge: true, AllowPartial: true} // a new message need not be reset, proto3 has nothing required
+	m.handlers = append(m.handlers, handler[F]{id, name, func(ctx context.Context, from F, body []byte) (Message, error) {
 		req := PReq(new(Req))
-		if err := proto.Unmarshal(body, req); err != nil {
+		if err := fresh.Unmarshal(body, req); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 		}
 		return h(ctx, from, (*Req)(req))
-	}}
+	}})
+	m.index[id] = uint16(len(m.handlers))
+}
+
+// find is the handler of message id, nil if there is none.
+func (m *Mux[F]) find(id uint16) *handler[F] {
+	if i := m.index[id]; i != 0 {
+		return &m.handlers[i-1]
+	}
+	return nil
 }
 
 // Handles reports whether message id has a handler.
-func (m *Mux[F]) Handles(id uint16) bool {
-	_, ok := m.handlers[id]
-	return ok
-}
+func (m *Mux[F]) Handles(id uint16) bool { return m.index[id] != 0 }
 
 // Lister is a mux of any sender type.
 type Lister interface {
@@ -107,8 +116,8 @@ type Lister interface {
 
 func (m *Mux[F]) list() (map[uint16]string, []string) {
 	names := make(map[uint16]string, len(m.handlers))
-	for id, h := range m.handlers {
-		names[id] = h.name
+	for _, h := range m.handlers {
+		names[h.id] = h.name
 	}
 	return names, m.wiring
 }
@@ -160,8 +169,8 @@ func (e *PanicError) Error() string { return fmt.Sprintf("handler panicked: %v",
 // *PanicError if the handler panicked. body may be reused once Dispatch has
 // returned.
 func (m *Mux[F]) Dispatch(ctx context.Context, from F, id uint16, body []byte) (reply Message, err error) {
-	h, ok := m.handlers[id]
-	if !ok {
+	h := m.find(id)
+	if h == nil {
 		return nil, fmt.Errorf("message ID %d: no handler", id)
 	}
 	defer Recover(&err)

@@ -38,14 +38,18 @@ const (
 // agent is one agent's link and its clients. It belongs to the goroutine that
 // reads the link.
 type agent struct {
-	srv      *Server
-	link     *link.Link
-	clients  map[uint64]*Client
-	rejected bool // something was appended in this batch
+	srv     *Server
+	link    *link.Link
+	clients []*Client // by slot, the lower half of the agent's number
+	dirty   bool      // something was appended in this batch
+	turns   turns
 }
 
+// maxSlot bounds the numbers that an agent may give its clients.
+const maxSlot = 1 << 22
+
 func (s *Server) open(l *link.Link) link.Receiver {
-	a := &agent{srv: s, link: l, clients: map[uint64]*Client{}}
+	a := &agent{srv: s, link: l}
 	s.mu.Lock()
 	s.agents[l] = a
 	s.mu.Unlock()
@@ -66,7 +70,10 @@ func (s *Server) clientOpen(l *link.Link, id uint64, m *pb.ClientOpen) error {
 	if m.Uid == "" {
 		return nil // not verified: known by its first message
 	}
-	c := a.client(id)
+	c, err := a.client(id)
+	if err != nil {
+		return err
+	}
 	c.who.Store(&Identity{m.Uid, m.Epoch, m.Features})
 	if err := c.box.Post(item{kind: opened}); err != nil {
 		s.logFailure(c, "ClientOpen", err) // as good as impossible: more messages wait than an unverified client can send
@@ -76,36 +83,65 @@ func (s *Server) clientOpen(l *link.Link, id uint64, m *pb.ClientOpen) error {
 
 func (s *Server) clientClosed(l *link.Link, id uint64, m *pb.ClientClosed) error {
 	if a := s.agentOf(l); a != nil {
-		if c := a.clients[id]; c != nil {
-			delete(a.clients, id)
-			c.box.Close(item{kind: closed, reason: m.Reason})
-		}
+		a.drop(id, m.Reason)
 	}
 	return nil
 }
 
 // client is the client that the agent numbers id, made if it is not known.
-func (a *agent) client(id uint64) *Client {
-	c := a.clients[id]
-	if c == nil {
-		c = &Client{srv: a.srv, link: a.link, id: id}
-		c.box.Init(&a.srv.boxes, maxWaiting, c.handle, c.link.Flush)
-		a.clients[id] = c
-		a.srv.clients.Add(1)
+func (a *agent) client(id uint64) (*Client, error) {
+	slot := int(uint32(id))
+	if slot < len(a.clients) {
+		c := a.clients[slot]
+		if c != nil && c.id == id {
+			return c, nil
+		}
+		if c != nil {
+			a.drop(c.id, "its place was given to another client")
+		}
 	}
-	return c
+	if slot >= maxSlot {
+		return nil, fmt.Errorf("agentapi: %s numbers a client %d", a.link.ID, id)
+	}
+	for slot >= len(a.clients) {
+		a.clients = append(a.clients, nil)
+	}
+	c := &Client{srv: a.srv, link: a.link, id: id}
+	c.box.Init(&a.srv.boxes, maxWaiting, c.handle, c.link.Flush)
+	a.clients[slot] = c
+	a.srv.clients.Add(1)
+	return c, nil
 }
 
-// Frame gives a client's message to its mailbox.
+// drop forgets a client, if it is known, and closes what it has here.
+func (a *agent) drop(id uint64, reason string) {
+	slot := int(uint32(id))
+	if slot >= len(a.clients) {
+		return
+	}
+	if c := a.clients[slot]; c != nil && c.id == id {
+		a.clients[slot] = nil
+		c.box.Close(item{kind: closed, reason: reason})
+	}
+}
+
+// Frame handles a client's message, here if it can, else in the client's
+// mailbox.
 func (a *agent) Frame(f link.Frame) error {
 	if f.Kind != link.ToClient {
 		return fmt.Errorf("agentapi: frame kind %d from an agent", f.Kind)
 	}
-	c := a.client(f.Client)
+	c, err := a.client(f.Client)
+	if err != nil {
+		return err
+	}
+	if !a.turns.spread.Load() && c.box.Enter() {
+		return a.runHere(c, f)
+	}
 	if !a.post(c, f) {
 		a.srv.busy.Add(1)
 		c.reject(f.ID, pb.ResultCode_ServiceBusy, "too many messages wait already")
-		a.rejected = true
+		a.dirty = true
 	}
 	return nil
 }
@@ -127,10 +163,10 @@ func (a *agent) post(c *Client, f link.Frame) bool {
 	return true
 }
 
-// Batch writes refusals. Replies are written when a mailbox runs empty.
+// Batch writes what was appended here; mailboxes do it when they run empty.
 func (a *agent) Batch() {
-	if a.rejected {
-		a.rejected = false
+	if a.dirty {
+		a.dirty = false
 		a.link.Flush()
 	}
 }
@@ -141,7 +177,9 @@ func (a *agent) Down(reason error) {
 	delete(a.srv.agents, a.link)
 	a.srv.mu.Unlock()
 	for _, c := range a.clients {
-		c.box.Close(item{kind: closed, reason: fmt.Sprintf("agent %s: %v", a.link.ID, reason)})
+		if c != nil {
+			c.box.Close(item{kind: closed, reason: fmt.Sprintf("agent %s: %v", a.link.ID, reason)})
+		}
 	}
 	a.clients = nil
 }

@@ -18,13 +18,9 @@ func (c *Client) handle(it item) {
 			s.logFailure(c, "ClientOpen", err)
 		}
 	case message:
-		reply, err := s.message(c, it)
-		if err == nil && reply != nil {
-			err = c.append(reply)
-		}
-		if err != nil {
-			s.answerFailure(c, it.id, err)
-		}
+		c.serve(it.id, *it.body)
+		c.waiting.Add(-int64(len(*it.body)))
+		s.putBuf(it.body)
 	case closed:
 		if err := s.guard(func() error { s.handler.Closed(s.ctx, c, it.reason); return nil }); err != nil {
 			s.logFailure(c, "ClientClosed", err)
@@ -33,13 +29,20 @@ func (c *Client) handle(it item) {
 	}
 }
 
-func (s *Server) message(c *Client, it item) (reply msgmux.Message, err error) {
-	defer func() {
-		c.waiting.Add(-int64(len(*it.body)))
-		s.putBuf(it.body)
-	}()
+// serve handles one message and appends the reply, if there is one.
+func (c *Client) serve(id uint16, body []byte) {
+	reply, err := c.srv.message(c, id, body)
+	if err == nil && reply != nil {
+		err = c.append(reply)
+	}
+	if err != nil {
+		c.srv.answerFailure(c, id, err)
+	}
+}
+
+func (s *Server) message(c *Client, id uint16, body []byte) (reply msgmux.Message, err error) {
 	defer msgmux.Recover(&err)
-	return s.handler.Message(s.ctx, c, it.id, *it.body)
+	return s.handler.Message(s.ctx, c, id, body)
 }
 
 // guard turns a panic of f into an error.
