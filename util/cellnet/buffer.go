@@ -10,7 +10,7 @@ import (
 // empties them when it likes.
 //
 // 72 KiB holds the largest client frame with any prefix.
-var bufferSizes = [...]int{1 << 10, 4 << 10, 16 << 10, 72 << 10, 256 << 10}
+var bufferSizes = [...]int{1 << 8, 1 << 10, 4 << 10, 16 << 10, 72 << 10, 256 << 10}
 
 var bufferPools [len(bufferSizes)]sync.Pool
 

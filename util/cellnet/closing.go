@@ -42,12 +42,25 @@ func (s *Session) Abort(reason error) {
 	if reason == nil {
 		reason = ErrClosed
 	}
+	s.abort(reason)
+}
+
+// abort reports whether its reason is the first.
+func (s *Session) abort(reason error) (first bool) {
 	s.mu.Lock()
-	if s.reason == nil {
+	if first = s.reason == nil; first {
 		s.end(reason)
 	}
 	s.mu.Unlock()
 	reset(s.conn)
+	return first
+}
+
+// cut aborts a session whose peer does not read, and counts it.
+func (s *Session) cut(reason error) {
+	if s.abort(reason) {
+		s.cfg.Counters.slowCut()
+	}
 }
 
 // end sets the reason, and sees to it that a reader finishes the session. The
@@ -56,20 +69,6 @@ func (s *Session) end(reason error) {
 	s.reason = reason
 	s.stopped.Store(true)
 	s.wake()
-}
-
-// cut aborts a session whose peer does not read, and counts it.
-func (s *Session) cut(reason error) {
-	s.mu.Lock()
-	first := s.reason == nil
-	if first {
-		s.end(reason)
-	}
-	s.mu.Unlock()
-	if first {
-		s.cfg.Counters.slowCut()
-	}
-	reset(s.conn)
 }
 
 // reset closes a connection without care for what is under way.
@@ -150,9 +149,10 @@ func (s *Session) finish(err error) error {
 	s.mu.Lock()
 	s.reading = false
 	s.mu.Unlock()
-	if err = s.reasonOf(err); err == io.EOF {
+	switch err = s.reasonOf(err); {
+	case err == io.EOF, err == ErrReadTimeout: // the peer may still read
 		s.Close(err)
-	} else if !s.stopped.Load() {
+	case !s.stopped.Load():
 		s.Abort(err)
 	}
 	reason := s.awaitWriter()
@@ -166,8 +166,8 @@ func (s *Session) finish(err error) error {
 	return reason
 }
 
-// awaitWriter waits until nobody writes to the ending session; the cutoff sees
-// to that. It returns the reason of the end.
+// awaitWriter waits until nobody writes to the ending session, whose deadline
+// sees to that. It returns the reason of the end.
 func (s *Session) awaitWriter() error {
 	s.mu.Lock()
 	for s.writing {

@@ -1,6 +1,7 @@
 package cellnet
 
 import (
+	"errors"
 	"os"
 	"sync"
 	"syscall"
@@ -29,29 +30,34 @@ func (d *dozer) add(s *Session, start func(func())) bool {
 	if !d.open(start) {
 		return false
 	}
+	if err := d.control(s); err != nil {
+		return false // a goroutine will do
+	}
+	s.sock.watched = true
+	d.asleep[s.sock.fd] = s
+	return true
+}
+
+// control registers the connection of s: for one event, and level triggered, so
+// that bytes which are there already count.
+func (d *dozer) control(s *Session) error {
 	epoll, err := d.file.SyscallConn()
 	if err != nil {
-		return false
+		return err
 	}
 	op := syscall.EPOLL_CTL_ADD
 	if s.sock.watched {
 		op = syscall.EPOLL_CTL_MOD
 	}
-	var failed error
-	err = epoll.Control(func(efd uintptr) {
-		failed = s.sock.raw.Control(func(fd uintptr) {
-			// One shot, level triggered: bytes that are there already count.
-			event := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLRDHUP | syscall.EPOLLONESHOT, Fd: int32(fd)}
+	var epollErr, connErr, ctlErr error
+	epollErr = epoll.Control(func(efd uintptr) {
+		connErr = s.sock.raw.Control(func(fd uintptr) {
 			s.sock.fd = int32(fd)
-			failed = syscall.EpollCtl(int(efd), op, int(fd), &event)
+			event := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLRDHUP | syscall.EPOLLONESHOT, Fd: s.sock.fd}
+			ctlErr = syscall.EpollCtl(int(efd), op, int(fd), &event)
 		})
 	})
-	if err != nil || failed != nil {
-		return false
-	}
-	s.sock.watched = true
-	d.asleep[s.sock.fd] = s
-	return true
+	return errors.Join(epollErr, connErr, ctlErr)
 }
 
 // remove forgets s, whose lock is held and whose connection is still open. An
@@ -80,10 +86,11 @@ func (d *dozer) open(start func(func())) bool {
 
 func (d *dozer) close() {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.closed = true
-	if d.file != nil {
-		d.file.Close()
+	file := d.file
+	d.mu.Unlock()
+	if file != nil {
+		file.Close() // waits for watch, which may wait for the lock
 	}
 }
 

@@ -281,7 +281,7 @@ func TestHalfFrameHoldsLittle(t *testing.T) {
 		return cap(s.in)
 	}
 	const size = 8 << 20
-	if held := bring(binary.LittleEndian.AppendUint32(nil, size)); held != 1<<10 {
+	if held := bring(binary.LittleEndian.AppendUint32(nil, size)); held != 1<<8 {
 		t.Errorf("a head holds %d bytes", held)
 	}
 	if held := bring(make([]byte, 100<<10)); held > 400<<10 {
