@@ -25,9 +25,9 @@ type demo struct {
 	hurry    <-chan struct{} // closed: no more patience
 	died     context.CancelCauseFunc
 
-	memsd     *process
-	memsdAddr string
-	reg       *discovery.Client
+	memsd                   *process
+	memsdAddr, memsdMetrics string
+	reg                     *discovery.Client
 
 	mu       sync.Mutex
 	phase    phase
@@ -54,7 +54,7 @@ func launch(ctx context.Context, hurry <-chan struct{}, o options, say *teller) 
 		d.home = filepath.Join(d.root, d.home)
 	}
 	d.bin = filepath.Join(d.home, "bin")
-	if err := os.MkdirAll(filepath.Join(d.home, "log"), 0o755); err != nil {
+	if err := makeHome(d.home); err != nil {
 		return 0, fmt.Errorf("-dir: %w", err)
 	}
 	unlock, err := lock(d.home, o.dir)
@@ -69,7 +69,7 @@ func launch(ctx context.Context, hurry <-chan struct{}, o options, say *teller) 
 		return 0, stopCause(ctx, err)
 	}
 
-	defer d.stop()
+	defer d.stop(ctx)
 	begin := time.Now()
 	if err := d.start(ctx); err != nil {
 		return 0, err
@@ -77,6 +77,15 @@ func launch(ctx context.Context, hurry <-chan struct{}, o options, say *teller) 
 	say.line("everything is ready after %v", time.Since(begin).Round(10*time.Millisecond))
 	d.table()
 	return d.client(ctx)
+}
+
+// makeHome makes the folder for everything that the demo leaves, none of which
+// is for git, wherever it is.
+func makeHome(home string) error {
+	if err := os.MkdirAll(filepath.Join(home, "log"), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(home, ".gitignore"), []byte("*\n"), 0o644)
 }
 
 // lock makes this the only demo in its folder, until unlock or the end of the
@@ -108,7 +117,7 @@ func (d *demo) start(ctx context.Context) (err error) {
 		return err
 	}
 	for _, name := range d.programs {
-		if name == "memsd" || name == "client" || name == "robot" {
+		if name == "memsd" || name == "client" {
 			continue
 		}
 		for i := range max(1, d.counts[name]) {

@@ -5,11 +5,12 @@
 //	go run ./tool/demo -agents 2 -games 2         # more of some
 //	printf 'hello\n' | go run ./tool/demo         # a script: its lines come back on standard output
 //
-// Every folder svc/<name> with a main.go is a program: memsd is started first,
-// then the route rules are pushed, then everything else is started at once
-// (they wait for each other by themselves), and the client last. robot is not
-// started. Ctrl-C, the end of input or /quit stops all of it; Ctrl-C twice is
-// now.
+// Every folder svc/<name> with a main.go is a program, but for robot. They are
+// built (go run is silent while it builds this launcher; then there is
+// something to see), memsd is started, the route rules are pushed, everything
+// else is started at once (they wait for each other by themselves), and the
+// client last. Ctrl-C, the end of input or /quit stops all of it; Ctrl-C twice
+// is now. Standard output has the client's lines alone.
 //
 // What the programs write lies in .demo (-dir for another folder) and is there
 // again at the next run: memsd's data, and the logs. The folder is every

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/davyxu/cellmesh_demo/proto/pb"
@@ -16,7 +17,7 @@ import (
 
 // The ports that memsd may have: after 8900, which is for one run by hand, and
 // below those that systems give to whoever connects, so that nobody takes it by
-// chance while memsd is away.
+// chance while memsd is away. Its metrics are 100 above.
 const firstPort, lastPort = 8901, 8999
 
 // memsdTimeout is how long memsd may take until it answers.
@@ -26,19 +27,19 @@ const memsdTimeout = 20 * time.Second
 // until it answers.
 func (d *demo) startMemsd(ctx context.Context) error {
 	for port := firstPort; port <= lastPort; port++ {
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		if taken(addr) {
+		addr, metrics := loopback(port), loopback(port+100)
+		if taken(addr) || taken(metrics) {
 			continue
 		}
-		p, err := d.spawn("memsd", "memsd", "-addr="+addr, "-datafile="+filepath.Join(d.home, "persist.json"))
+		p, err := d.spawn("memsd", "memsd", "-addr="+addr, "-datafile="+filepath.Join(d.home, "persist.json"), "-httpaddr="+metrics)
 		if err != nil {
 			return err
 		}
 		if err = d.awaitMemsd(ctx, p, addr); err == nil {
-			d.memsd = p
+			d.memsd, d.memsdAddr, d.memsdMetrics = p, addr, metrics
 			return nil
 		}
-		if ctx.Err() != nil || !p.ended() || !taken(addr) {
+		if ctx.Err() != nil || !p.ended() || !taken(addr) && !taken(metrics) {
 			return err
 		}
 		d.forget(p) // somebody else was quicker to take the port
@@ -57,15 +58,17 @@ func (d *demo) forget(p *process) {
 func (d *demo) awaitMemsd(ctx context.Context, p *process, addr string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, memsdTimeout, fmt.Errorf("memsd does not answer at %s within %v, see %s", addr, memsdTimeout, p.log.shown()))
 	defer cancel()
+	var watch sync.WaitGroup
+	defer watch.Wait()
 	ctx, ended := context.WithCancelCause(ctx)
 	defer ended(nil)
-	go func() {
+	watch.Go(func() {
 		select {
 		case <-p.done:
 			ended(p.obituary())
 		case <-ctx.Done():
 		}
-	}()
+	})
 	reg := discovery.Dial(context.Background(), addr, discovery.Options{Name: "demo"})
 	status, err := reg.Status(ctx)
 	switch {
@@ -79,7 +82,7 @@ func (d *demo) awaitMemsd(ctx context.Context, p *process, addr string) error {
 		reg.Close()
 		return err
 	}
-	d.memsdAddr, d.reg = addr, reg
+	d.reg = reg
 	return nil
 }
 
@@ -91,6 +94,8 @@ func (d *demo) pushRoutes(ctx context.Context) error {
 	}
 	return discovery.Set(ctx, d.reg, route.Key, string(route.Marshal(table)))
 }
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 // taken reports whether somebody listens on addr.
 func taken(addr string) bool {

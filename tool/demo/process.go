@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +15,8 @@ const (
 	// stopTimeout is how long a child may take to stop; its own bounds for
 	// leaving, draining and closing (basefx) are shorter together.
 	stopTimeout = 25 * time.Second
+	// stopPatience is how long it may take before the person is told.
+	stopPatience = 2 * time.Second
 	// tailLines is how much of a log is shown when its process has died.
 	tailLines = 15
 )
@@ -81,14 +84,12 @@ func (d *demo) ended(p *process) {
 // or the environment.
 func (d *demo) commonArgs() []string {
 	args := []string{"-lanip=127.0.0.1", "-secret="}
-	file, asked := os.LookupEnv("CELLMESH_FLAGFILE")
-	if !asked {
-		file = filepath.Join("cfg", "LocalFlag.cfg")
-	}
-	if file != "" && !filepath.IsAbs(file) { // a child is in another folder than we are
+	asked := os.Getenv("CELLMESH_FLAGFILE")
+	file := cmp.Or(asked, filepath.Join("cfg", "LocalFlag.cfg"))
+	if !filepath.IsAbs(file) { // a child is in another folder than we are
 		file = filepath.Join(d.root, file)
 	}
-	if _, err := os.Stat(file); err == nil || asked {
+	if _, err := os.Stat(file); err == nil || asked != "" {
 		args = append(args, "-flagfile="+file)
 	}
 	return args
@@ -112,15 +113,16 @@ func (p *process) obituary() error {
 }
 
 // stop asks the process to stop, waits for its end, and kills it when that
-// does not come or when hurry is closed. It says what is not as it should be.
-func (p *process) stop(hurry <-chan struct{}, say *teller) {
+// does not come within timeout or when hurry is closed. It says what is not as
+// it should be.
+func (p *process) stop(timeout time.Duration, hurry <-chan struct{}, say *teller) {
 	asked := askToStop(p.cmd.Process) == nil
 	if !asked { // it has ended, or the system cannot ask
 		p.life.Close()
 	}
-	slow := time.AfterFunc(2*time.Second, func() { say.line("waiting for %s to stop (Ctrl-C kills it)", p.name) })
+	slow := time.AfterFunc(stopPatience, func() { say.line("waiting for %s to stop (Ctrl-C ends the wait)", p.name) })
 	defer slow.Stop()
-	patience := time.NewTimer(stopTimeout)
+	patience := time.NewTimer(timeout)
 	defer patience.Stop()
 	select {
 	case <-p.done:
@@ -129,7 +131,7 @@ func (p *process) stop(hurry <-chan struct{}, say *teller) {
 		}
 		return
 	case <-patience.C:
-		say.line("demo: %s does not stop within %v: killed", p.name, stopTimeout)
+		say.line("demo: %s did not stop within %v and was killed", p.name, timeout)
 	case <-hurry:
 	}
 	_ = p.cmd.Process.Kill() // fails when it has ended just now

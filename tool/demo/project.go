@@ -27,6 +27,10 @@ func projectRoot() (string, error) {
 	}
 }
 
+// robot is a program that the demo neither builds nor starts: it is a load, not
+// a part of the server.
+const robot = "robot"
+
 // findPrograms returns the names of the folders in svc that have a main.go, in
 // the order of the alphabet.
 func findPrograms(root string) ([]string, error) {
@@ -36,7 +40,9 @@ func findPrograms(root string) ([]string, error) {
 	}
 	var names []string
 	for _, m := range mains {
-		names = append(names, filepath.Base(filepath.Dir(m)))
+		if name := filepath.Base(filepath.Dir(m)); name != robot {
+			names = append(names, name)
+		}
 	}
 	if len(names) == 0 {
 		return nil, errors.New("no folder in svc has a main.go")

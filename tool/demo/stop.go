@@ -1,17 +1,24 @@
 package main
 
-import "sync"
+import (
+	"context"
+	"sync"
+)
 
 // stop stops everything that was started, those first that depend on others.
-func (d *demo) stop() {
+func (d *demo) stop(ctx context.Context) {
 	_ = d.setPhase(stopping)
+	hurry := d.hurry
+	if ctx.Err() == nil { // it is the client that has ended: the first Ctrl-C is impatience already
+		hurry = ctx.Done()
+	}
 	if d.reg != nil {
 		d.reg.Close()
 	}
 	for _, stage := range d.stages() {
 		var stops sync.WaitGroup
 		for _, p := range stage {
-			stops.Go(func() { p.stop(d.hurry, d.say) })
+			stops.Go(func() { p.stop(stopTimeout, hurry, d.say) })
 		}
 		stops.Wait()
 	}

@@ -13,7 +13,7 @@ func (d *demo) table() {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "service\tpid\tclients at\tservices at\tmetrics at\tlog")
-	fmt.Fprintf(w, "memsd\t%d\t-\t%s\t-\t%s\n", d.memsd.pid(), d.memsdAddr, d.memsd.log.shown())
+	fmt.Fprintf(w, "memsd\t%d\t-\t%s\t%s\t%s\n", d.memsd.pid(), d.memsdAddr, d.memsdMetrics, d.memsd.log.shown())
 	registered := d.registered()
 	for _, p := range d.services() {
 		svc := registered[p]

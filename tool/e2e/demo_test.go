@@ -42,9 +42,7 @@ func TestDemoCounts(t *testing.T) {
 			t.Errorf("%s is not in the table", id)
 			continue
 		}
-		if text, err := os.ReadFile(r.log); err != nil || !strings.Contains(string(text), "ready") {
-			t.Errorf("the log of %s: %v\n%s", id, err, text)
-		}
+		r.logs(t, "ready")
 		hasClients := strings.HasPrefix(id, "agent") || strings.HasPrefix(id, "login")
 		if (r.clients != "-") != hasClients {
 			t.Errorf("%s has clients at %s", id, r.clients)
@@ -115,6 +113,7 @@ func TestDemoTellsDeath(t *testing.T) {
 	l := demo(t, newDemoDir(t))
 	l.chats("before")
 	social := l.table()["social#0@dev"]
+	social.logs(t, "ready svc=social#0@dev")
 	if err := syscall.Kill(social.pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}

@@ -42,21 +42,27 @@ func TestDemoGoRunKilled(t *testing.T) {
 	leavesNothing(t, dir)
 }
 
-// A second Ctrl-C does not wait for a child that does not stop.
+// A child that does not stop is waited for, and told, until a person has no
+// more patience: that is the second Ctrl-C, or the first after /quit.
 func TestDemoHurry(t *testing.T) {
 	t.Parallel()
-	dir := newDemoDir(t)
-	l := demo(t, dir)
-	game := l.table()["game#0@dev"]
-	l.chats("hello")
-	if err := syscall.Kill(game.pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
+	for _, end := range []func(*launcher){
+		func(l *launcher) { l.signal(syscall.SIGINT) },
+		func(l *launcher) { l.enter("/quit") },
+	} {
+		dir := newDemoDir(t)
+		l := demo(t, dir)
+		social := l.table()["social#0@dev"]
+		l.chats("hello")
+		if err := syscall.Kill(social.pid, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		end(l)
+		l.says("waiting for social-0 to stop")
+		l.signal(syscall.SIGINT)
+		l.wait()
+		leavesNothing(t, dir)
 	}
-	l.signal(syscall.SIGINT)
-	l.says("waiting for game-0 to stop")
-	l.signal(syscall.SIGINT)
-	l.wait()
-	leavesNothing(t, dir)
 }
 
 // Only the demo's own folder is written to, in a project that was just cloned;

@@ -53,6 +53,15 @@ type row struct {
 	clients, services, metrics, log string
 }
 
+// logs waits until text is in the log.
+func (r row) logs(t *testing.T, text string) {
+	t.Helper()
+	eventually(t, "the log of "+r.svcid+" has "+text, func() bool {
+		log, err := os.ReadFile(r.log)
+		return err == nil && strings.Contains(string(log), text)
+	})
+}
+
 // table waits for the table and returns it, by service ID.
 func (l *launcher) table() map[string]row {
 	l.t.Helper()

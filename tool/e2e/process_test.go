@@ -72,8 +72,6 @@ func start(t testing.TB, name string, cmd *exec.Cmd) *process {
 	return p
 }
 
-func (p *process) pid() int { return p.cmd.Process.Pid }
-
 func (p *process) ended() bool {
 	select {
 	case <-p.done:
