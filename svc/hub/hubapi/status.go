@@ -32,15 +32,41 @@ type statuses struct {
 	last map[string]Status
 }
 
+func (s *statuses) put(from string, m *pb.ServiceStatus, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old, ok := s.last[from]; ok && old.Epoch > m.Epoch && now.Sub(old.At) < forgetAfter {
+		return // of a process that has been replaced
+	}
+	if s.last == nil {
+		s.last = map[string]Status{}
+	}
+	s.last[from] = Status{m, now}
+}
+
+func (s *statuses) get(svcid string, now time.Time) (Status, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last, ok := s.last[svcid]
+	return last, ok && now.Sub(last.At) < forgetAfter
+}
+
+func (s *statuses) forget(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, last := range s.last {
+		if now.Sub(last.At) >= forgetAfter {
+			delete(s.last, id)
+		}
+	}
+}
+
 // ReportStatus publishes what measure says, once a second, filled in with who
 // we are. Values are absolute: one that is lost harms nothing, so without a hub
 // none is kept. For Start only.
 func (h *Hub) ReportStatus(measure func() *pb.ServiceStatus) {
 	h.every("status", func(context.Context) {
-		h.mu.Lock()
-		there := h.hub() != nil
-		h.mu.Unlock()
-		if !there {
+		if !h.linkedTo() {
 			return
 		}
 		self, s := h.app.Self(), measure()
@@ -53,34 +79,13 @@ func (h *Hub) ReportStatus(measure func() *pb.ServiceStatus) {
 
 // WatchStatus begins to collect what services report. For Start only.
 func (h *Hub) WatchStatus() {
-	h.statuses.last = map[string]Status{}
-	Subscribe(h, statusChannel, func(from string, m *pb.ServiceStatus) {
-		h.statuses.mu.Lock()
-		defer h.statuses.mu.Unlock()
-		if old, ok := h.statuses.last[from]; ok && old.Epoch > m.Epoch {
-			return // of a process that has been replaced
-		}
-		h.statuses.last[from] = Status{m, time.Now()}
-	})
-	h.every("forget statuses", func(context.Context) {
-		h.statuses.mu.Lock()
-		defer h.statuses.mu.Unlock()
-		for id, s := range h.statuses.last {
-			if s.Age() > forgetAfter {
-				delete(h.statuses.last, id)
-			}
-		}
-	})
+	Subscribe(h, statusChannel, func(from string, m *pb.ServiceStatus) { h.statuses.put(from, m, time.Now()) })
+	h.every("forget statuses", func(context.Context) { h.statuses.forget(time.Now()) })
 }
 
 // Status is the newest status of svcid, if it has reported within the last
 // minute. WatchStatus must have been called.
-func (h *Hub) Status(svcid string) (Status, bool) {
-	h.statuses.mu.Lock()
-	defer h.statuses.mu.Unlock()
-	s, ok := h.statuses.last[svcid]
-	return s, ok
-}
+func (h *Hub) Status(svcid string) (Status, bool) { return h.statuses.get(svcid, time.Now()) }
 
 func tick(ctx context.Context, f func(context.Context)) error {
 	t := time.NewTicker(statusEvery)

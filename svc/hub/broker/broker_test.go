@@ -1,0 +1,373 @@
+package broker
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/davyxu/cellmesh_demo/basefx"
+	"github.com/davyxu/cellmesh_demo/proto/pb"
+	"github.com/davyxu/cellmesh_demo/svc/hub/hubapi"
+	"github.com/davyxu/cellmesh_demo/util/discovery"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const timeout = time.Minute
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(timeout); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", timeout, what)
+		}
+	}
+}
+
+// process is a running service with its own sockets; discovery is shared.
+type process struct {
+	t     *testing.T
+	app   *basefx.App
+	stop  context.CancelFunc
+	ready chan struct{}
+	done  chan struct{}
+	err   error
+	log   logBuffer
+}
+
+type service struct {
+	basefx.Service
+	start func(*basefx.App)
+}
+
+func (s service) Start(ctx context.Context, app *basefx.App) error {
+	if s.start != nil {
+		s.start(app)
+	}
+	if s.Service == nil {
+		return nil
+	}
+	return s.Service.Start(ctx, app)
+}
+
+func launch(t *testing.T, memory *discovery.Memory, name string, s service) *process {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	p := &process{t: t, stop: stop, ready: make(chan struct{}), done: make(chan struct{})}
+	reg := memory.Open()
+	go func() {
+		defer close(p.done)
+		defer reg.Close()
+		p.err = basefx.Run(ctx, name, func(*flag.FlagSet) basefx.Service { return s }, basefx.Options{
+			Args: []string{"-flagfile=", "-httpaddr=", "-loglevel=debug"}, Stdout: &p.log, Stderr: &p.log, Registry: reg,
+			Ready: func(a *basefx.App) { p.app = a; close(p.ready) },
+		})
+	}()
+	t.Cleanup(p.end)
+	select {
+	case <-p.ready:
+	case <-p.done:
+		t.Fatalf("%s ended: %v", name, p.err)
+	}
+	return p
+}
+
+func (p *process) end() {
+	p.t.Helper()
+	p.stop()
+	<-p.done
+	if p.err != nil {
+		p.t.Error(p.err)
+	}
+	if p.t.Failed() {
+		p.t.Logf("log:\n%s", p.log.String())
+	}
+}
+
+func launchHub(t *testing.T, memory *discovery.Memory) (*Broker, *process) {
+	t.Helper()
+	b := New(nil).(*Broker)
+	return b, launch(t, memory, "hub", service{Service: b})
+}
+
+// member is a process that is joined to the hubs.
+type member struct {
+	*process
+	hub *hubapi.Hub
+
+	mu  sync.Mutex
+	got []string
+}
+
+func join(t *testing.T, memory *discovery.Memory, channels ...string) *member {
+	t.Helper()
+	m := &member{}
+	m.process = launch(t, memory, "member", service{start: func(app *basefx.App) {
+		m.hub = hubapi.Join(app)
+		for _, c := range channels {
+			m.subscribe(c)
+		}
+	}})
+	return m
+}
+
+func (m *member) subscribe(channel string) {
+	hubapi.Subscribe(m.hub, channel, func(from string, n *pb.Notice) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.got = append(m.got, channel+" "+from+": "+n.Text)
+	})
+}
+
+func (m *member) publish(channel, text string) {
+	m.t.Helper()
+	if err := m.hub.Publish(channel, &pb.Notice{Text: text}); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *member) all() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.got)
+}
+
+func (m *member) has(want string) bool { return slices.Contains(m.all(), want) }
+
+// subscribed waits until so many subscriptions have reached the hub.
+func subscribed(t *testing.T, b *Broker, channel string, n int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d subscribers of %s", n, channel), func() bool {
+		b.mu.RLock()
+		defer b.mu.RUnlock()
+		return len(b.channels[channel]) == n
+	})
+}
+
+// A message goes to those who subscribe to its channel, the publisher too, in
+// the order in which it was published, from whom the hub says.
+func TestPublish(t *testing.T) {
+	memory := discovery.NewMemory()
+	b, _ := launchHub(t, memory)
+	alice := join(t, memory, "news", "weather")
+	bob := join(t, memory, "news")
+	carol := join(t, memory)
+	subscribed(t, b, "news", 2)
+	subscribed(t, b, "weather", 1)
+	var want []string
+	for i := range 500 {
+		alice.publish("news", fmt.Sprint(i))
+		want = append(want, fmt.Sprint("news member#0@dev: ", i))
+	}
+	alice.publish("weather", "rain")
+	bob.publish("nobody listens", "x")
+	eventually(t, "bob has all", func() bool { return len(bob.all()) == len(want) })
+	eventually(t, "alice has all", func() bool { return alice.has("weather member#0@dev: rain") })
+	if got := bob.all(); !slices.Equal(got, want) {
+		t.Errorf("bob got %q", got)
+	}
+	if got := alice.all(); !slices.Equal(got, append(want, "weather member#0@dev: rain")) {
+		t.Errorf("alice got %q", got)
+	}
+	if got := carol.all(); len(got) != 0 {
+		t.Errorf("carol got %q", got)
+	}
+	// One who comes late gets what comes later; one who leaves is forgotten.
+	carol.subscribe("news")
+	subscribed(t, b, "news", 3)
+	bob.end()
+	subscribed(t, b, "news", 2)
+	alice.publish("news", "late")
+	eventually(t, "carol hears", func() bool { return carol.has("news member#0@dev: late") })
+	if len(carol.all()) != 1 {
+		t.Errorf("carol got %q", carol.all())
+	}
+	eventually(t, "counted", func() bool { return b.delivered.Load() == 2*500+1+2 })
+	if n := b.published.Load(); n != 500+3 {
+		t.Errorf("%d published", n)
+	}
+}
+
+// What is published before there is a hub waits for it; subscriptions are made
+// anew at every hub that comes.
+func TestHubComesLateAndRestarts(t *testing.T) {
+	memory := discovery.NewMemory()
+	m := join(t, memory, "news")
+	for i := range 10 {
+		m.publish("news", fmt.Sprint(i))
+	}
+	_, hub := launchHub(t, memory)
+	eventually(t, "the backlog", func() bool { return len(m.all()) == 10 })
+	for i, got := range m.all() {
+		if want := fmt.Sprint("news member#0@dev: ", i); got != want {
+			t.Errorf("message %d is %q", i, got)
+		}
+	}
+	hub.end()
+	eventually(t, "the link is gone", func() bool { return m.app.Links.Get("hub#0@dev") == nil })
+	m.publish("news", "while away")
+	b, _ := launchHub(t, memory)
+	subscribed(t, b, "news", 1)
+	m.publish("news", "again")
+	eventually(t, "again", func() bool { return m.has("news member#0@dev: again") })
+	if got := m.all(); len(got) != 12 || got[10] != "news member#0@dev: while away" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// With two hubs each message arrives once, in order, also while one of them
+// comes and goes that the publisher does not use.
+func TestTwoHubs(t *testing.T) {
+	memory := discovery.NewMemory()
+	b0, _ := launchHub(t, memory)
+	sub := join(t, memory, "news")
+	pub := join(t, memory)
+	subscribed(t, b0, "news", 1)
+	eventually(t, "the publisher is linked", func() bool { return pub.app.Links.Get("hub#0@dev") != nil })
+	n := 0
+	some := func() {
+		for range 100 {
+			pub.publish("news", fmt.Sprint(n))
+			n++
+		}
+	}
+	some()
+	b1, hub1 := launchHub(t, memory)
+	some()
+	subscribed(t, b1, "news", 1)
+	some()
+	hub1.end()
+	some()
+	eventually(t, "all have arrived", func() bool { return sub.has(fmt.Sprint("news member#1@dev: ", n-1)) })
+	got := sub.all()
+	if len(got) != n {
+		t.Errorf("%d messages arrived, want %d", len(got), n)
+	}
+	for i, g := range got {
+		if want := fmt.Sprint("news member#1@dev: ", i); g != want {
+			t.Fatalf("message %d is %q", i, g)
+		}
+	}
+	if b1.published.Load() != 0 {
+		t.Errorf("%d messages went through the other hub", b1.published.Load())
+	}
+}
+
+// When the hub that is published through goes away, the other takes over.
+func TestHubTakesOver(t *testing.T) {
+	memory := discovery.NewMemory()
+	b0, hub0 := launchHub(t, memory)
+	b1, _ := launchHub(t, memory)
+	m := join(t, memory, "news")
+	subscribed(t, b0, "news", 1)
+	subscribed(t, b1, "news", 1)
+	hub0.end()
+	eventually(t, "the link is gone", func() bool { return m.app.Links.Get("hub#0@dev") == nil })
+	m.publish("news", "on")
+	eventually(t, "on", func() bool { return m.has("news member#0@dev: on") })
+	if len(m.all()) != 1 || b1.delivered.Load() != 1 {
+		t.Errorf("got %q", m.all())
+	}
+}
+
+// A subscriber that is stuck does not hold up the others, nor the hub.
+func TestSlowSubscriber(t *testing.T) {
+	memory := discovery.NewMemory()
+	b, _ := launchHub(t, memory)
+	stuck, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	launch(t, memory, "member", service{start: func(app *basefx.App) {
+		hubapi.Subscribe(hubapi.Join(app), "news", func(string, *pb.Notice) {
+			once.Do(func() { close(stuck) })
+			<-release
+		})
+	}})
+	defer close(release)
+	quick := join(t, memory, "news")
+	subscribed(t, b, "news", 2)
+	quick.publish("news", "first")
+	<-stuck
+	text := string(bytes.Repeat([]byte("x"), 100<<10)) // more in all than sockets hold
+	for range 200 {
+		quick.publish("news", text)
+	}
+	quick.publish("news", "last")
+	eventually(t, "the quick one has all", func() bool { return quick.has("news member#1@dev: last") })
+	if n := len(quick.all()); n != 202 {
+		t.Errorf("the quick one has %d messages", n)
+	}
+}
+
+// A subscriber's handler that panics, and a message of a type it does not want,
+// harm nothing.
+func TestHandlerPanics(t *testing.T) {
+	memory := discovery.NewMemory()
+	b, _ := launchHub(t, memory)
+	m := join(t, memory)
+	hubapi.Subscribe(m.hub, "news", func(_ string, n *pb.Notice) {
+		if n.Text == "boom" {
+			panic("no such player")
+		}
+	})
+	m.subscribe("news")
+	subscribed(t, b, "news", 1)
+	link := m.app.Links.Get("hub#0@dev")
+	m.publish("news", "boom")
+	if err := m.hub.Publish("news", &pb.ChatACK{Content: "not for you"}); err != nil {
+		t.Fatal(err)
+	}
+	m.publish("news", "after")
+	eventually(t, "after", func() bool { return m.has("news member#0@dev: after") })
+	if got := m.all(); len(got) != 2 || m.app.Links.Get("hub#0@dev") != link {
+		t.Errorf("got %q", got)
+	}
+	if !bytes.Contains([]byte(m.log.String()), []byte("no such player")) || !bytes.Contains([]byte(m.log.String()), []byte("broker_test.go")) {
+		t.Error("the log does not tell of the panic, or where it was")
+	}
+}
+
+// Every service tells how it is doing, and everybody who watches knows.
+func TestStatus(t *testing.T) {
+	memory := discovery.NewMemory()
+	launchHub(t, memory)
+	var watcher *hubapi.Hub
+	launch(t, memory, "watcher", service{start: func(app *basefx.App) {
+		watcher = hubapi.Join(app)
+		watcher.WatchStatus()
+	}})
+	game := launch(t, memory, "game", service{start: func(app *basefx.App) {
+		hubapi.Join(app).ReportStatus(func() *pb.ServiceStatus { return &pb.ServiceStatus{Players: 42} })
+	}})
+	eventually(t, "the game's status", func() bool { _, ok := watcher.Status("game#0@dev"); return ok })
+	s, _ := watcher.Status("game#0@dev")
+	if self := game.app.Self(); s.Players != 42 || s.Svcid != self.ID || s.Epoch != self.Epoch || s.Age() > timeout || s.Age() < 0 {
+		t.Errorf("status %+v", s)
+	}
+	if _, ok := watcher.Status("game#1@dev"); ok {
+		t.Error("a game that is not there has a status")
+	}
+}
+
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
