@@ -31,6 +31,7 @@ const maxUID = 128
 
 // Desk is the login service.
 type Desk struct {
+	port      basefx.ClientPort
 	tokenLife time.Duration
 
 	app    *basefx.App
@@ -45,6 +46,7 @@ type Desk struct {
 // New makes the login service and adds its flags.
 func New(fs *flag.FlagSet) basefx.Service {
 	d := &Desk{}
+	d.port.Register(fs)
 	fs.DurationVar(&d.tokenLife, "tokenlife", 5*time.Minute, "how long a token is good for")
 	return d
 }
@@ -70,20 +72,14 @@ func (d *Desk) Start(ctx context.Context, app *basefx.App) (err error) {
 	hub.ReportStatus(func() *pb.ServiceStatus { return &pb.ServiceStatus{} })
 	d.choose = newChooser(app.Registry, app.Allows, hub.Status)
 
-	l, err := app.ListenClients()
-	if err != nil {
-		return err
-	}
 	d.session = cellnet.Config{Framing: cellnet.ClientFraming, MaxFrame: 32 << 10, Counters: &d.sessions}
 	acceptor := &cellnet.Acceptor{Config: &d.session, WebSocket: true, Open: func(s *cellnet.Session) (cellnet.Handler, error) {
 		s.SetReadDeadline(time.Now().Add(idleTimeout))
 		return &visit{desk: d, session: s}, nil
 	}}
-	app.Go("clients", func(ctx context.Context) error { return acceptor.Serve(ctx, l) })
-	app.SessionMetrics("client", &d.sessions)
 	app.Counter("logins_total", "Logins by outcome.", map[string]string{"outcome": "granted"}, func() float64 { return float64(d.granted.Load()) })
 	app.Counter("logins_total", "Logins by outcome.", map[string]string{"outcome": "denied"}, func() float64 { return float64(d.denied.Load()) })
-	return nil
+	return app.ServeClients(&d.port, acceptor)
 }
 
 // visit is one connection of a client.
