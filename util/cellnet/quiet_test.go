@@ -1,10 +1,13 @@
 package cellnet
 
 import (
+	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 )
@@ -179,4 +182,69 @@ func TestQuietStress(t *testing.T) {
 	within(t, "the end of all", func() bool { return a.Config.Counters.Open.Load() == 0 })
 	close(stop)
 	<-sweeping
+}
+
+func TestQuietSessionHoldsNothing(t *testing.T) {
+	for _, scheme := range []string{"tcp", "ws"} {
+		_, _, server, _ := quietPair(t, echoes(), scheme)
+		server.mu.Lock()
+		if asleep := server.dozing; asleep && (server.in != nil || server.out != nil || server.flight != nil) {
+			t.Errorf("%s: a quiet session holds buffers of %d, %d and %d bytes", scheme, cap(server.in), cap(server.out), cap(server.flight))
+		}
+		server.mu.Unlock()
+	}
+}
+
+// Serve ends while sessions fall asleep, wake and echo.
+func TestServeEndsWhileQuiet(t *testing.T) {
+	for range 10 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		opened := make(chan *Session, 100)
+		a := echoes()
+		a.Open = func(s *Session) (Handler, error) { opened <- s; return &echo{s: s}, nil }
+		ctx, stop := context.WithCancel(context.Background())
+		done := make(chan error)
+		go func() { done <- a.Serve(ctx, l) }()
+		var clients sync.WaitGroup
+		for range 10 {
+			s := dial(t, "tcp://"+l.Addr().String(), nil)
+			r := newRecorder()
+			run(t, s, r)
+			ping(t, s, r)
+			clients.Go(func() {
+				for s.SendMessage(1, nil) == nil {
+					time.Sleep(time.Millisecond)
+				}
+			})
+		}
+		v := (<-opened).server
+		clients.Go(func() {
+			for ctx.Err() == nil {
+				v.sweepOnce()
+			}
+		})
+		within(t, "somebody asleep", func() bool {
+			for s := range v.snapshot() {
+				if asleep(s) {
+					return true
+				}
+			}
+			return runtime.GOOS != "linux"
+		})
+		stop()
+		if err := wait(t, "Serve", done); err != nil {
+			t.Error(err)
+		}
+		clients.Wait()
+	}
+}
+
+// snapshot is the sessions of a server at one moment.
+func (v *server) snapshot() map[*Session]bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return maps.Clone(v.sessions)
 }
