@@ -12,7 +12,6 @@
 package hubapi
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -49,6 +48,7 @@ type Hub struct {
 
 	dropped, failed atomic.Int64
 
+	came     chan struct{} // capacity 1: a hub has come
 	statuses statuses
 }
 
@@ -59,7 +59,7 @@ type handler struct {
 
 // Join links to the hubs. Call it once, in Start.
 func Join(app *basefx.App) *Hub {
-	h := &Hub{app: app, log: app.Logger("hub"), channels: map[string][]handler{}}
+	h := &Hub{app: app, log: app.Logger("hub"), channels: map[string][]handler{}, came: make(chan struct{}, 1)}
 	app.Links.Dial("hub")
 	app.Links.OnUp(h.linked)
 	app.Links.OnDown(h.unlinked)
@@ -124,6 +124,10 @@ func (h *Hub) linked(l *link.Link) {
 	}
 	h.hubs = append(h.hubs, l)
 	h.send() // errors are counted
+	select {
+	case h.came <- struct{}{}:
+	default:
+	}
 }
 
 func (h *Hub) unlinked(l *link.Link) {
@@ -230,9 +234,4 @@ func (h *Hub) published(_ *link.Link, _ uint64, p *pb.HubPublish) error {
 func (one handler) guarded(p *pb.HubPublish) (err error) {
 	defer msgmux.Recover(&err)
 	return one.call(p.From, p.Body)
-}
-
-// every runs f once a second until the process has drained.
-func (h *Hub) every(name string, f func(ctx context.Context)) {
-	h.app.Go(name, func(ctx context.Context) error { return tick(ctx, f) })
 }

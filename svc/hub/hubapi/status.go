@@ -61,11 +61,11 @@ func (s *statuses) forget(now time.Time) {
 	}
 }
 
-// ReportStatus publishes what measure says, once a second, filled in with who
-// we are. Values are absolute: one that is lost harms nothing, so without a hub
-// none is kept. For Start only.
+// ReportStatus publishes what measure says, once a second and when a hub has
+// come, filled in with who we are. Values are absolute: one that is lost harms
+// nothing, so without a hub none is kept. For Start only, once.
 func (h *Hub) ReportStatus(measure func() *pb.ServiceStatus) {
-	h.every("status", func(context.Context) {
+	h.every("status", h.came, func() {
 		if !h.linkedTo() {
 			return
 		}
@@ -80,22 +80,27 @@ func (h *Hub) ReportStatus(measure func() *pb.ServiceStatus) {
 // WatchStatus begins to collect what services report. For Start only.
 func (h *Hub) WatchStatus() {
 	Subscribe(h, statusChannel, func(from string, m *pb.ServiceStatus) { h.statuses.put(from, m, time.Now()) })
-	h.every("forget statuses", func(context.Context) { h.statuses.forget(time.Now()) })
+	h.every("forget statuses", nil, func() { h.statuses.forget(time.Now()) })
+}
+
+// every runs f once a second, and when now says so, until the process has
+// drained.
+func (h *Hub) every(name string, now <-chan struct{}, f func()) {
+	h.app.Go(name, func(ctx context.Context) error {
+		t := time.NewTicker(statusEvery)
+		defer t.Stop()
+		for {
+			select {
+			case <-t.C:
+			case <-now:
+			case <-ctx.Done():
+				return nil
+			}
+			f()
+		}
+	})
 }
 
 // Status is the newest status of svcid, if it has reported within the last
 // minute. WatchStatus must have been called.
 func (h *Hub) Status(svcid string) (Status, bool) { return h.statuses.get(svcid, time.Now()) }
-
-func tick(ctx context.Context, f func(context.Context)) error {
-	t := time.NewTicker(statusEvery)
-	defer t.Stop()
-	for {
-		f(ctx)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
