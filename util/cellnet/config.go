@@ -41,8 +41,9 @@ type Config struct {
 	Refuse bool
 
 	// Gather makes Flush yield once to other ready goroutines before it
-	// writes, so that their frames leave in the same write. Good for links
-	// that many goroutines append to, pointless for clients.
+	// writes, so that their frames leave in the same write; as long as that
+	// pays. Good for links that many goroutines append to, pointless for
+	// clients.
 	Gather bool
 
 	// WriteTimeout closes a session whose blocked write makes no progress for

@@ -1,6 +1,7 @@
 package cellnet
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -75,6 +76,7 @@ func ReasonLabel(reason error) string {
 		{syscall.ECONNRESET, "reset"},
 		{syscall.EPIPE, "reset"},
 		{os.ErrDeadlineExceeded, "timeout"},
+		{context.Canceled, "canceled"},
 		{net.ErrClosed, "closed"},
 	} {
 		if errors.Is(reason, r.err) {

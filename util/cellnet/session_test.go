@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -415,6 +416,59 @@ func TestWritesAreBatched(t *testing.T) {
 	}
 	if a.Pending() != 0 {
 		t.Errorf("pending %d", a.Pending())
+	}
+	a.Close(nil)
+}
+
+// countingConn counts writes, as the other side of a session sees them.
+type countingConn struct {
+	net.Conn
+	writes atomic.Int64
+}
+
+func (c *countingConn) Write(b []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(b)
+}
+
+func TestPlainWritesAreBatched(t *testing.T) {
+	ours, theirs := net.Pipe()
+	counting := &countingConn{Conn: ours}
+	a, b := NewSession(counting, nil), NewSession(theirs, nil)
+	rb := newRecorder()
+	run(t, a, newRecorder())
+	run(t, b, rb)
+	for range 100 {
+		a.AppendMessage(1, []byte("hello"))
+	}
+	a.Flush()
+	a.Flush() // finds a flush under way, or nothing to do
+	within(t, "100 frames", func() bool { return rb.count() == 100 })
+	if n := counting.writes.Load(); n != 1 {
+		t.Errorf("%d writes for 100 frames", n)
+	}
+}
+
+// Many append while one write is under way: what they append leaves together.
+func TestGatherJoinsWriters(t *testing.T) {
+	const writers, rounds = 50, 100
+	counters := new(Counters)
+	a, b := pair(t, &Config{Framing: LinkFraming, Gather: true, Counters: counters}, link)
+	rb := newRecorder()
+	run(t, b, rb)
+	var all sync.WaitGroup
+	for range writers {
+		all.Go(func() {
+			for range rounds {
+				a.Send(nil, []byte("hello"))
+				runtime.Gosched()
+			}
+		})
+	}
+	all.Wait()
+	within(t, "all frames", func() bool { return rb.count() == writers*rounds })
+	if writes := counters.Writes.Load(); writes > writers*rounds/2 {
+		t.Errorf("%d writes for %d frames", writes, writers*rounds)
 	}
 	a.Close(nil)
 }

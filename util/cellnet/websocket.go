@@ -221,34 +221,27 @@ func wsCloseCode(reason error) uint16 {
 	return 1000
 }
 
-// appendWS appends a frame whose payload is head and body. masks is true on
-// the client's side, where RFC 6455 wants the payload masked.
+// appendWS appends a frame whose payload is head and body, 65535 bytes at most.
+// masks is true on the client's side, where RFC 6455 wants the payload masked.
 func appendWS(b []byte, masks bool, opcode byte, head, body []byte) []byte {
-	b = append(b, wsFinal|opcode)
 	masked := byte(0)
 	if masks {
 		masked = wsMasked
 	}
-	switch n := len(head) + len(body); {
-	case n < 126:
+	b = append(b, wsFinal|opcode)
+	if n := len(head) + len(body); n < 126 {
 		b = append(b, masked|byte(n))
-	case n <= 1<<16-1:
-		b = append(b, masked|126)
-		b = binary.BigEndian.AppendUint16(b, uint16(n))
-	default:
-		b = append(b, masked|127)
-		b = binary.BigEndian.AppendUint64(b, uint64(n))
+	} else {
+		b = append(b, masked|126, byte(n>>8), byte(n))
 	}
 	if !masks {
-		b = append(b, head...)
-		return append(b, body...)
+		return append(append(b, head...), body...)
 	}
 	var mask [4]byte
 	binary.LittleEndian.PutUint32(mask[:], rand.Uint32())
 	b = append(b, mask[:]...)
 	start := len(b)
-	b = append(b, head...)
-	b = append(b, body...)
+	b = append(append(b, head...), body...)
 	maskWS(mask, b[start:])
 	return b
 }

@@ -3,6 +3,7 @@ package cellnet
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -13,10 +14,22 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// wsFrame builds a client's frame by hand.
+// wsFrame builds a client's frame by hand; first is its first byte.
 func wsFrame(first byte, payload string) []byte {
-	b := appendWS(nil, true, 0, []byte(payload), nil)
-	b[0] = first
+	b := []byte{first}
+	switch n := len(payload); {
+	case n < 126:
+		b = append(b, 0x80|byte(n))
+	case n < 1<<16:
+		b = binary.BigEndian.AppendUint16(append(b, 0x80|126), uint16(n))
+	default:
+		b = binary.BigEndian.AppendUint64(append(b, 0x80|127), uint64(n))
+	}
+	mask := "\x12\x34\x56\x78"
+	b = append(b, mask...)
+	for i := range len(payload) {
+		b = append(b, payload[i]^mask[i%4])
+	}
 	return b
 }
 
@@ -221,9 +234,9 @@ func TestMaskWS(t *testing.T) {
 
 func TestWSLengths(t *testing.T) {
 	for _, n := range []int{0, 125, 126, 65535, 65536, 1 << 20} {
-		b := appendWS(nil, false, wsBinary, make([]byte, n), nil)
+		b := wsFrame(0x82, string(make([]byte, n)))
 		h, err := readWSHead(b)
-		if err != nil || int(h.payload) != n || h.size+n != len(b) {
+		if err != nil || int(h.payload) != n || h.size+n != len(b) || !h.masked || !h.final {
 			t.Errorf("%d bytes: %+v, %v", n, h, err)
 		}
 	}
