@@ -33,6 +33,10 @@ type Options struct {
 	// of it.
 	TTL time.Duration
 
+	// WriteOnly leaves out the state: Snapshot stays empty, at revision 0, and Wait and Watch never have anything. It
+	// is for tools that only write, and do not want to fetch everything before.
+	WriteOnly bool
+
 	// DialContext connects; nil means a plain net.Dialer.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 }
@@ -158,7 +162,7 @@ func (c *Client) Close() error {
 // reach waits until the snapshot has come to a revision that memsd has answered, so that a process sees what it did.
 // It gives up with ctx: what was answered is done, seen or not.
 func (c *Client) reach(ctx context.Context, revision uint64) {
-	if revision > 0 {
+	if revision > 0 && !c.opts.WriteOnly {
 		_, _ = c.feed.Wait(ctx, revision-1)
 	}
 }
@@ -300,6 +304,9 @@ func (c *Client) use(l *link, runs *sync.WaitGroup) error {
 			l.session.Abort(err)
 		}
 	})
+	if c.opts.WriteOnly {
+		return nil
+	}
 	runs.Go(func() {
 		if err := c.follow(l, welcome.History); err != nil {
 			l.session.Abort(err)

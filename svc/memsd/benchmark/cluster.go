@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/davyxu/cellmesh_demo/util/discovery"
+)
+
+// measureCluster has many services and keys, and looks how soon everybody knows of a change.
+func measureCluster(ctx context.Context, o options, tmp string) error {
+	dir := filepath.Join(tmp, "cluster")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	p, err := startMemsd(o, dir, "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer func() { p.kill() }()
+	fmt.Printf("%d services and %d keys, all clients in this process\n", o.services, o.keys)
+	clients := make([]*discovery.Client, o.services)
+	for i := range clients {
+		clients[i] = discovery.Dial(ctx, p.addr, discovery.Options{Name: fmt.Sprint("benchmark ", i)})
+		defer clients[i].Close()
+	}
+	if err := fill(ctx, clients[0], o.keys); err != nil {
+		return err
+	}
+	began := time.Now()
+	leases := make([]discovery.Lease, len(clients))
+	var all errgroup.Group
+	for i, c := range clients {
+		all.Go(func() (err error) {
+			leases[i], err = c.Register(ctx, service("game"))
+			return err
+		})
+	}
+	if err := all.Wait(); err != nil {
+		return err
+	}
+	if err := everybody(ctx, clients, has(o.services, o.keys)); err != nil {
+		return err
+	}
+	line("all registered, and seen by all", "%v", round(time.Since(began)))
+	memory, _ := p.usage()
+	line("memory of memsd", "%s", memory)
+
+	var seen times
+	for range o.rounds {
+		began := time.Now()
+		l, err := clients[0].Register(ctx, service("newcomer"))
+		if err != nil {
+			return err
+		}
+		id := l.Service().ID
+		if err := everybody(ctx, clients, func(s *discovery.Snapshot) bool { _, ok := s.Service(id); return ok }); err != nil {
+			return err
+		}
+		seen = append(seen, time.Since(began))
+		if err := l.Close(ctx); err != nil {
+			return err
+		}
+	}
+	line("a registration is seen by all", "%v", seen)
+
+	var fresh times
+	for range o.rounds {
+		began := time.Now()
+		c := discovery.Dial(ctx, p.addr, discovery.Options{})
+		_, err := c.Wait(ctx, 0)
+		fresh = append(fresh, time.Since(began))
+		_ = c.Close()
+		if err != nil {
+			return err
+		}
+	}
+	line("a fresh client has the whole state", "%v", fresh)
+
+	_, before := p.usage()
+	time.Sleep(3 * time.Second)
+	_, after := p.usage()
+	line("CPU of memsd when nothing changes", "%v in 3 s (pings of %d clients)", after-before, o.services)
+
+	for _, empty := range []bool{false, true} {
+		if p, err = comeBack(ctx, o, p, dir, clients, leases, empty); err != nil {
+			return err
+		}
+	}
+	memory, _ = p.usage()
+	line("memory of memsd after that", "%s", memory)
+	return nil
+}
+
+// comeBack kills memsd and measures how long it takes until all services have registered again.
+func comeBack(ctx context.Context, o options, p *process, dir string, clients []*discovery.Client, leases []discovery.Lease, empty bool) (*process, error) {
+	p.kill()
+	what := "all back after kill -9"
+	if empty {
+		what = "all back after kill -9, data files gone"
+		if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o755)); err != nil {
+			return p, err
+		}
+	}
+	time.Sleep(3 * time.Second) // so that all are in the longest pause of their backoff
+	next, err := startMemsd(o, dir, p.addr)
+	if err != nil {
+		return p, err
+	}
+	began := time.Now()
+	look := discovery.Dial(ctx, p.addr, discovery.Options{})
+	defer look.Close()
+	// look is new: it shows what memsd has, and nothing of before.
+	for s := look.Snapshot(); !has(len(clients), 0)(s); {
+		if s, err = look.Wait(ctx, s.Revision()); err != nil {
+			return next, err
+		}
+	}
+	line(what, "%v after memsd was ready", round(time.Since(began)))
+	for _, l := range leases {
+		svc := l.Service()
+		if got, ok := look.Snapshot().Service(svc.ID); !ok || got.Epoch != svc.Epoch {
+			return next, fmt.Errorf("%s came back as %+v", svc.ID, got)
+		}
+	}
+	return next, everybody(ctx, clients, func(s *discovery.Snapshot) bool { return s.Revision() >= look.Snapshot().Revision() })
+}
+
+func service(name string) discovery.Service {
+	return discovery.Service{Name: name, Group: "bench", Index: -1, Addr: "127.0.0.1:12345", State: discovery.Ready,
+		Meta: map[string]string{"pid": "12345", "http": "127.0.0.1:23456"}}
+}
+
+// has says whether a state has as many services and at least as many values.
+func has(services, values int) func(*discovery.Snapshot) bool {
+	return func(s *discovery.Snapshot) bool {
+		n, m := s.Len()
+		return n >= services && m >= values
+	}
+}
+
+// everybody waits until all clients have a state that ok accepts.
+func everybody(ctx context.Context, clients []*discovery.Client, ok func(*discovery.Snapshot) bool) error {
+	for _, c := range clients {
+		for s := c.Snapshot(); !ok(s); {
+			var err error
+			if s, err = c.Wait(ctx, s.Revision()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// fill sets n keys.
+func fill(ctx context.Context, r discovery.Registry, n int) error {
+	value := strings.Repeat("x", 32)
+	for done := 0; done < n; {
+		var ops []discovery.Op
+		for ; done < n && len(ops) < discovery.MaxOps; done++ {
+			ops = append(ops, discovery.SetOp(fmt.Sprintf("config/%06d", done), value))
+		}
+		if _, err := r.Apply(ctx, ops...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
