@@ -14,8 +14,9 @@ import (
 const fresh = 5 * time.Second
 
 // chooser finds the agent and the game with the fewest players, as they say
-// themselves through hub, plus those it has sent there since they said so.
-// Where nothing fresh is known, only its own assignments count.
+// themselves through hub, plus those it has sent there since they said so. One
+// that has said nothing lately may hang, so it is chosen only if that is true
+// of all; then only the chooser's own assignments count.
 type chooser struct {
 	registry discovery.Registry
 	allowed  func(*discovery.Service) bool
@@ -59,16 +60,17 @@ func (c *chooser) least(name string, usable func(*discovery.Service) bool) *disc
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var best *discovery.Service
+	var known bool // best has said how it is doing
 	fewest, same := 0, 0
 	for svc := range c.registry.Snapshot().Services(name) {
 		if svc.State != discovery.Ready || !c.allowed(svc) || !usable(svc) {
 			continue
 		}
-		n, draining := c.players(svc.ID)
+		n, told, draining := c.players(svc)
 		switch {
-		case draining:
-		case best == nil || n < fewest:
-			best, fewest, same = svc, n, 1
+		case draining || known && !told:
+		case best == nil || told && !known || n < fewest:
+			best, known, fewest, same = svc, told, n, 1
 		case n == fewest:
 			if same++; rand.IntN(same) == 0 {
 				best = svc
@@ -81,19 +83,20 @@ func (c *chooser) least(name string, usable func(*discovery.Service) bool) *disc
 	return best
 }
 
-// players is how many svcid has, as far as is known. The caller holds mu.
-func (c *chooser) players(svcid string) (n int, draining bool) {
-	a := c.sent[svcid]
+// players is how many svc has, as far as is known: told is false if it has not
+// said so lately. The caller holds mu.
+func (c *chooser) players(svc *discovery.Service) (n int, told, draining bool) {
+	a := c.sent[svc.ID]
 	if a == nil {
 		a = &assigned{}
-		c.sent[svcid] = a
+		c.sent[svc.ID] = a
 	}
-	s, ok := c.status(svcid)
-	if !ok || s.Age() > fresh {
-		return a.count, false
+	s, ok := c.status(svc.ID)
+	if !ok || s.Age() > fresh || s.Epoch != svc.Epoch { // of another epoch: of the process before this one
+		return a.count, false, false
 	}
 	if s.At.After(a.since) { // it has counted those that have arrived meanwhile
 		*a = assigned{since: s.At}
 	}
-	return int(s.Players) + a.count, s.Draining
+	return int(s.Players) + a.count, true, s.Draining
 }

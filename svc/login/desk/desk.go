@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -21,26 +20,29 @@ import (
 	"github.com/davyxu/cellmesh_demo/svc/login/loginapi"
 	"github.com/davyxu/cellmesh_demo/util/cellnet"
 	"github.com/davyxu/cellmesh_demo/util/discovery"
+	"github.com/davyxu/cellmesh_demo/util/rarely"
 )
-
-// idleTimeout ends a connection whose one request does not come.
-const idleTimeout = 10 * time.Second
 
 // maxUID is the longest uid in bytes.
 const maxUID = 128
 
+// maxRequest is the largest request in bytes.
+const maxRequest = 32 << 10
+
 // Desk is the login service.
 type Desk struct {
-	port      basefx.ClientPort
 	tokenLife time.Duration
+	patience  time.Duration // with a connection whose one request does not come
+	port      basefx.ClientPort
 
 	app    *basefx.App
 	signer *loginapi.Signer
 	choose *chooser
 
-	session         cellnet.Config
-	sessions        cellnet.Counters
-	granted, denied atomic.Int64
+	session  cellnet.Config
+	sessions cellnet.Counters
+	outcome  func(string) // counts
+	refusals *rarely.Log
 }
 
 // New makes the login service and adds its flags.
@@ -48,16 +50,24 @@ func New(fs *flag.FlagSet) basefx.Service {
 	d := &Desk{}
 	d.port.Register(fs)
 	fs.DurationVar(&d.tokenLife, "tokenlife", 5*time.Minute, "how long a token is good for")
+	fs.DurationVar(&d.patience, "logintimeout", 10*time.Second, "how long a connection may take to log in")
 	return d
 }
 
 // Start wires the login service.
-func (d *Desk) Start(ctx context.Context, app *basefx.App) (err error) {
+func (d *Desk) Start(_ context.Context, app *basefx.App) (err error) {
+	if d.tokenLife < time.Second || d.tokenLife > loginapi.MaxTokenLife {
+		return fmt.Errorf("-tokenlife=%v: from 1s to %v", d.tokenLife, loginapi.MaxTokenLife)
+	}
+	if d.patience <= 0 {
+		return fmt.Errorf("-logintimeout=%v: must be more than 0", d.patience)
+	}
 	d.app = app
+	d.refusals = rarely.New()
 	if d.signer, err = loginapi.NewSigner(); err != nil {
 		return err
 	}
-	app.Go("token key", func(ctx context.Context) error { return d.signer.KeepPublished(ctx, app.Registry) })
+	app.Go("token key", func(ctx context.Context) error { return d.signer.KeepPublished(ctx, app.Registry, app.Log) })
 	app.Need("memsd", func(snap *discovery.Snapshot) string {
 		if !d.signer.Published(snap) {
 			return "the key for tokens is not stored yet"
@@ -72,14 +82,15 @@ func (d *Desk) Start(ctx context.Context, app *basefx.App) (err error) {
 	hub.ReportStatus(func() *pb.ServiceStatus { return &pb.ServiceStatus{} })
 	d.choose = newChooser(app.Registry, app.Allows, hub.Status)
 
-	d.session = cellnet.Config{Framing: cellnet.ClientFraming, MaxFrame: 32 << 10, Counters: &d.sessions}
-	acceptor := &cellnet.Acceptor{Config: &d.session, WebSocket: true, Open: func(s *cellnet.Session) (cellnet.Handler, error) {
-		s.SetReadDeadline(time.Now().Add(idleTimeout))
-		return &visit{desk: d, session: s}, nil
-	}}
-	app.Counter("logins_total", "Logins by outcome.", map[string]string{"outcome": "granted"}, func() float64 { return float64(d.granted.Load()) })
-	app.Counter("logins_total", "Logins by outcome.", map[string]string{"outcome": "denied"}, func() float64 { return float64(d.denied.Load()) })
-	return app.ServeClients(&d.port, acceptor)
+	d.outcome = app.CounterBy("logins_total", "Connections to login by outcome: granted, refused, or ended without a request.", "outcome")
+	d.session = cellnet.Config{Framing: cellnet.ClientFraming, MaxFrame: maxRequest, Counters: &d.sessions}
+	return app.ServeClients(&d.port, &cellnet.Acceptor{
+		Config: &d.session, WebSocket: true, HandshakeTimeout: d.patience,
+		Open: func(s *cellnet.Session) (cellnet.Handler, error) {
+			s.SetReadDeadline(time.Now().Add(d.patience))
+			return &visit{desk: d, session: s}, nil
+		},
+	})
 }
 
 // visit is one connection of a client.
@@ -108,10 +119,10 @@ func (v *visit) Frame(b []byte) error {
 	}
 	ack := v.desk.login(&req)
 	if ack.Result == pb.ResultCode_NoError {
-		v.desk.granted.Add(1)
+		v.desk.outcome("granted")
 	} else {
-		v.desk.denied.Add(1)
-		v.desk.app.Log.Info("login refused", "uid", req.Uid, "platform", req.Platform, "remote", v.session.RemoteAddr(), "result", ack.Result, "reason", ack.Reason)
+		v.desk.outcome("refused")
+		v.refused(&req, ack)
 	}
 	body, err := proto.Marshal(ack)
 	if err != nil {
@@ -125,12 +136,24 @@ func (v *visit) Frame(b []byte) error {
 	return nil
 }
 
+// refused tells the operator, without what proves who the client is.
+func (v *visit) refused(req *pb.LoginREQ, ack *pb.LoginACK) {
+	if unsaid, ok := v.desk.refusals.Say(); ok {
+		v.desk.app.Log.Info("login refused", "uid", clip(req.Uid), "platform", clip(req.Platform), "remote", v.session.RemoteAddr(),
+			"result", ack.Result, "reason", ack.Reason, "unsaid", unsaid)
+	}
+}
+
+// clip makes sure that what a client says about itself does not fill the log.
+func clip(s string) string { return s[:min(len(s), maxUID)] }
+
 // Batch has nothing to do: the answer was sent at once.
 func (v *visit) Batch() {}
 
 // Closed has nothing to give back.
 func (v *visit) Closed(reason error) {
-	if !errors.Is(reason, errAnswered) {
+	if !v.answered {
+		v.desk.outcome("ended")
 		v.desk.app.Log.Debug("connection ended without a login", "remote", v.session.RemoteAddr(), "reason", reason)
 	}
 }
@@ -142,7 +165,7 @@ func (d *Desk) login(req *pb.LoginREQ) *pb.LoginACK {
 	}
 	switch {
 	case req.Platform != "demo":
-		return deny(pb.ResultCode_PlatformUnknown, "platform %q is not switched on here; demo is", req.Platform)
+		return deny(pb.ResultCode_PlatformUnknown, "platform %q is not switched on here; demo is", clip(req.Platform))
 	case req.Uid == "" || len(req.Uid) > maxUID:
 		return deny(pb.ResultCode_CredentialInvalid, "a uid has 1 to %d bytes", maxUID)
 	}

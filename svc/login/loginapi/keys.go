@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/davyxu/cellmesh_demo/util/discovery"
@@ -19,7 +21,11 @@ const keyPrefix = "login/key/"
 const (
 	keyLife  = time.Hour
 	keyRenew = keyLife / 2
+	keyRetry = time.Second // after discovery has refused
 )
+
+// MaxTokenLife is the longest a token may be good for: its key must outlive it.
+const MaxTokenLife = keyLife - keyRenew
 
 // published is a public key as it lies in discovery.
 type published struct {
@@ -48,8 +54,8 @@ func publicKey(snap *discovery.Snapshot, kid string, now time.Time) (ed25519.Pub
 }
 
 // Publish puts the public key into discovery.
-func (s *Signer) Publish(ctx context.Context, reg discovery.Registry, now time.Time) error {
-	text, err := json.MarshalIndent(published{"EdDSA", s.public, now.Add(keyLife).UTC()}, "", "  ")
+func (s *Signer) Publish(ctx context.Context, reg discovery.Registry) error {
+	text, err := json.MarshalIndent(published{"EdDSA", s.public, time.Now().Add(keyLife).UTC()}, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -64,52 +70,59 @@ func (s *Signer) Published(snap *discovery.Snapshot) bool {
 
 // KeepPublished publishes the key, again in good time before it expires, and
 // again if it is no longer there (discovery may have lost its data). It removes
-// expired keys of logins that are gone. It returns when ctx is done.
-func (s *Signer) KeepPublished(ctx context.Context, reg discovery.Registry) error {
-	for {
-		now := time.Now()
-		if err := s.Publish(ctx, reg, now); err != nil {
-			return done(ctx, fmt.Errorf("publish the key for tokens: %w", err))
+// expired keys of logins that are gone. It goes on whatever discovery says,
+// tells log what keeps it from publishing, once for each reason, and returns nil
+// when ctx is done.
+func (s *Signer) KeepPublished(ctx context.Context, reg discovery.Registry, log *slog.Logger) error {
+	said := ""
+	for ctx.Err() == nil {
+		err := s.Publish(ctx, reg)
+		if err == nil {
+			err = removeExpired(ctx, reg)
 		}
-		if err := removeExpired(ctx, reg, now); err != nil {
-			return done(ctx, err)
+		switch {
+		case err == nil:
+			said = ""
+			s.awaitNeed(ctx, reg)
+			continue
+		case ctx.Err() == nil && err.Error() != said:
+			said = err.Error()
+			log.Warn("key for tokens not published, trying on", "err", err)
 		}
-		renew, cancel := context.WithTimeout(ctx, keyRenew)
-		for snap := reg.Snapshot(); s.Published(snap); {
-			next, err := reg.Wait(renew, snap.Revision())
-			if err != nil {
-				break
-			}
-			snap = next
+		select {
+		case <-time.After(keyRetry):
+		case <-ctx.Done():
 		}
-		cancel()
-		if ctx.Err() != nil {
-			return nil
-		}
-	}
-}
-
-func removeExpired(ctx context.Context, reg discovery.Registry, now time.Time) error {
-	var ops []discovery.Op
-	for key, text := range reg.Snapshot().Values(keyPrefix) {
-		var p published
-		if json.Unmarshal([]byte(text), &p) == nil && now.After(p.Expires) {
-			ops = append(ops, discovery.DeleteOp(key))
-		}
-	}
-	if len(ops) == 0 {
-		return nil
-	}
-	if _, err := reg.Apply(ctx, ops...); err != nil {
-		return fmt.Errorf("remove expired keys for tokens: %w", err)
 	}
 	return nil
 }
 
-// done forgives an error that is only ctx's.
-func done(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+// awaitNeed returns when the key has to be published again.
+func (s *Signer) awaitNeed(ctx context.Context, reg discovery.Registry) {
+	ctx, cancel := context.WithTimeout(ctx, keyRenew)
+	defer cancel()
+	for snap := reg.Snapshot(); s.Published(snap); {
+		next, err := reg.Wait(ctx, snap.Revision())
+		if err != nil {
+			<-ctx.Done() // or else the registry is closed, and nobody can publish
+			return
+		}
+		snap = next
 	}
-	return err
+}
+
+// removeExpired removes keys that have expired, unless their owner has renewed
+// them in this moment.
+func removeExpired(ctx context.Context, reg discovery.Registry) error {
+	now := time.Now()
+	for key, text := range reg.Snapshot().Values(keyPrefix) {
+		var p published
+		if json.Unmarshal([]byte(text), &p) != nil || !now.After(p.Expires) {
+			continue
+		}
+		if _, err := reg.Apply(ctx, discovery.DeleteOp(key).IfValue(text)); err != nil && !errors.Is(err, discovery.ErrConflict) {
+			return fmt.Errorf("remove the expired key %q: %w", key, err)
+		}
+	}
+	return nil
 }

@@ -62,8 +62,12 @@ func NewSigner() (*Signer, error) {
 	return &Signer{kid: rand.Text(), private: private, public: public}, nil
 }
 
-// Sign makes the token that says g. An empty g.ID is filled in.
+// Sign makes the token that says g from now on, for at most MaxTokenLife. An
+// empty g.ID is filled in.
 func (s *Signer) Sign(g Grant, now time.Time) (string, error) {
+	if life := g.Expires.Sub(now); life > MaxTokenLife {
+		return "", fmt.Errorf("sign token: good for %v, at most %v are allowed", life, MaxTokenLife)
+	}
 	if g.ID == "" {
 		g.ID = rand.Text()
 	}
@@ -117,8 +121,8 @@ func (v *Verifier) Verify(token, self string) (Grant, error) {
 		return Grant{}, fmt.Errorf("%w: %w", ErrExpired, err)
 	case err != nil:
 		return Grant{}, fmt.Errorf("%w: %w", ErrInvalid, err)
-	case c.Subject == "" || len(c.Audience) != 1:
-		return Grant{}, fmt.Errorf("%w: no uid, or not one audience", ErrInvalid)
+	case c.Subject == "" || c.ID == "" || len(c.Audience) != 1:
+		return Grant{}, fmt.Errorf("%w: no uid, no ID, or not one audience", ErrInvalid)
 	case c.Audience[0] != self:
 		return Grant{}, fmt.Errorf("%w: for %s, this is %s", ErrOtherAudience, c.Audience[0], self)
 	}
