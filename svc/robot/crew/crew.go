@@ -37,6 +37,7 @@ type Crew struct {
 	beats    clientapi.Beats
 	sources  sources
 
+	conns   []*clientapi.Conn
 	robots  []*player.Robot
 	online  int           // of them got in
 	idlers  int           // got in
@@ -161,8 +162,16 @@ func (c *Crew) Start(_ context.Context, app *basefx.App) error {
 	}
 	c.interrupted, c.done = make(chan struct{}), make(chan struct{})
 	app.Go("robots", func(ctx context.Context) error {
-		defer close(c.done)
-		c.err = c.perform(ctx)
+		var background sync.WaitGroup
+		defer background.Wait()
+		ctx, leave := context.WithCancel(ctx)
+		defer leave()
+		c.err = c.perform(ctx, &background)
+		close(c.done)
+		leave()
+		for _, conn := range c.conns {
+			<-conn.Done()
+		}
 		app.Stop(c.err)
 		return nil
 	})
@@ -183,37 +192,27 @@ func (c *Crew) Drain(ctx context.Context) error {
 	}
 }
 
-// perform is a run from the first connection to the report.
-func (c *Crew) perform(ctx context.Context) error {
-	ctx, leave := context.WithCancel(ctx)
-	var background sync.WaitGroup
-	defer background.Wait()
-	defer leave()
+// perform is a run from the first connection to the report. The connections are
+// left open; they and what runs in the background end with ctx.
+func (c *Crew) perform(ctx context.Context, background *sync.WaitGroup) error {
 	f := &c.flags
 	c.run = player.NewRun(player.Options{
 		Robots: f.n, InFlight: f.inflight, Rate: f.rate, Size: f.size, Seed: f.seed, EchoID: uint16(f.ackID),
 	}, &c.tally)
 	background.Go(func() { c.run.Wheel.Run(ctx) })
 	background.Go(func() { c.beats.Run(ctx) })
-
-	wait, stop := context.WithCancel(ctx)
+	entering, stop := context.WithCancel(ctx)
+	defer stop()
 	background.Go(func() {
 		select {
 		case <-c.interrupted:
 			stop()
-		case <-ctx.Done():
+		case <-entering.Done():
 		}
 	})
 	start := time.Now()
-	conns := c.enterAll(ctx, wait)
-	stop()
+	c.conns = c.enterAll(ctx, entering)
 	c.entered = time.Since(start)
-	defer func() {
-		leave()
-		for _, conn := range conns {
-			<-conn.Done()
-		}
-	}()
 	if c.online+c.idlers == 0 {
 		errors := c.tally.Errors()
 		if len(errors) == 0 {

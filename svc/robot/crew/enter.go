@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	// entering is how many get in at a time.
-	entering = 64
+	// doors is how many get in at a time.
+	doors = 64
 	// enterTimeout bounds each step of getting in.
 	enterTimeout = 20 * time.Second
 	// findTimeout bounds the wait for a login to find.
@@ -39,18 +39,18 @@ type door struct {
 
 // enterAll makes the robots and gets them and the idle ones in, robots first.
 // It returns the connections of those who got in, which live as long as ctx;
-// wait is over when no more shall.
-func (c *Crew) enterAll(ctx, wait context.Context) []*clientapi.Conn {
+// entering is over when no more shall.
+func (c *Crew) enterAll(ctx, entering context.Context) []*clientapi.Conn {
 	f := &c.flags
 	d := &door{crew: c, loggingIn: c.enter.Op("login"), connect: c.enter.Op("connect")}
-	d.session = &cellnet.Config{Framing: cellnet.ClientFraming, DialContext: c.sources.dial}
+	d.session = &cellnet.Config{Framing: cellnet.ClientFraming, DialContext: c.sources.dial, Linger: time.Second}
 	script := c.scenario.New(&c.run.Options)
 	for i := range f.n {
 		c.robots = append(c.robots, player.New(c.run, i, fmt.Sprint(f.uid, i), script))
 	}
 	if !f.noToken && f.login == "" {
 		d.registry = c.app.Discover()
-		if err := d.awaitLogin(wait); err != nil {
+		if err := d.awaitLogin(entering); err != nil {
 			c.tally.Error("find login", err.Error())
 			return nil
 		}
@@ -58,7 +58,7 @@ func (c *Crew) enterAll(ctx, wait context.Context) []*clientapi.Conn {
 	all := make([]*clientapi.Conn, f.n+f.idle)
 	next := make(chan int)
 	var workers sync.WaitGroup
-	for range min(entering, len(all)) {
+	for range min(doors, len(all)) {
 		workers.Go(func() {
 			for i := range next {
 				if i < f.n {
@@ -72,7 +72,7 @@ func (c *Crew) enterAll(ctx, wait context.Context) []*clientapi.Conn {
 			}
 		})
 	}
-	c.feed(wait, next, len(all))
+	c.feed(entering, next, len(all))
 	workers.Wait()
 	var in []*clientapi.Conn
 	for i, conn := range all {

@@ -4,7 +4,7 @@ package crew
 
 import "time"
 
-const spareFiles = 64 + entering
+const spareFiles = 64 + doors
 
 // raiseFileLimit has nothing to raise here.
 func raiseFileLimit(uint64) error { return nil }

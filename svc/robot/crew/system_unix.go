@@ -10,7 +10,7 @@ import (
 
 // spareFiles is how many files a process has open beside its connections; those
 // that log in meanwhile are among them.
-const spareFiles = 64 + entering
+const spareFiles = 64 + doors
 
 // raiseFileLimit makes room for so many open files, above the hard limit too if
 // this process may.
