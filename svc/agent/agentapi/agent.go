@@ -16,7 +16,7 @@ const MaxBody = math.MaxUint16 - 2
 // comes on top is refused with ServiceBusy.
 const (
 	maxWaiting      = 1024
-	maxWaitingBytes = 512 << 10
+	maxWaitingBytes = 1 << 20
 )
 
 // item is something in a client's mailbox.
@@ -49,7 +49,7 @@ type agent struct {
 const maxSlot = 1 << 22
 
 func (s *Server) open(l *link.Link) link.Receiver {
-	a := &agent{srv: s, link: l}
+	a := &agent{srv: s, link: l, turns: turns{over: make(chan struct{})}}
 	s.mu.Lock()
 	s.agents[l] = a
 	s.mu.Unlock()
@@ -182,4 +182,5 @@ func (a *agent) Down(reason error) {
 		}
 	}
 	a.clients = nil
+	close(a.turns.over)
 }

@@ -29,6 +29,7 @@ type turns struct {
 	state   atomic.Uint64 // of the newest turn: count<<2 | busy | taken
 	spread  atomic.Bool   // no turns just now: handlers have blocked
 	watched atomic.Bool   // a watch runs
+	over    chan struct{} // closed when the link has ended: there are no more turns
 }
 
 const (
@@ -77,7 +78,13 @@ func (a *agent) watch() {
 	var until, lately time.Time
 	guard := firstGuard
 	last, idle := t.state.Load(), 0
-	for now := range look.C {
+	for {
+		var now time.Time
+		select {
+		case now = <-look.C:
+		case <-t.over:
+			return
+		}
 		v := t.state.Load()
 		switch {
 		case v != last:
