@@ -48,10 +48,11 @@ func newLogger(f *Flags, stderr io.Writer) (*slog.Logger, io.Closer, error) {
 			return nil, nil, fmt.Errorf("-logcolor=%q is not true, false or auto", f.LogColor)
 		}
 	}
-	h := tint.NewHandler(out, &tint.Options{Level: levels.lowest(), TimeFormat: "15:04:05.000", NoColor: !color})
+	format := "15:04:05.000"
 	if f.LogFile != "" {
-		h = tint.NewHandler(out, &tint.Options{Level: levels.lowest(), TimeFormat: time.RFC3339Nano, NoColor: !color})
+		format = time.RFC3339Nano // a file may be of another day
 	}
+	h := tint.NewTextHandler(out, &tint.Options{Level: levels.lowest(), TimeFormat: format, NoColor: !color})
 	return slog.New(&levelHandler{Handler: h, levels: levels, min: levels.other}), closer, nil
 }
 

@@ -153,7 +153,7 @@ func TestLogRotation(t *testing.T) {
 // The log of messages has names and sizes; asking costs nothing while it is
 // off; muted messages are left out.
 func TestMsgLog(t *testing.T) {
-	log, out := logTo(t, Flags{LogLevel: "info"})
+	log, _ := logTo(t, Flags{LogLevel: "info"})
 	a := &App{Log: log, life: t.Context()}
 	off := a.MsgLog()
 	if off.Enabled(29052) {
@@ -162,7 +162,7 @@ func TestMsgLog(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { off.Enabled(29052) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
-	log, out = logTo(t, Flags{LogLevel: "info,msg=debug"})
+	log, out := logTo(t, Flags{LogLevel: "info,msg=debug"})
 	muted, err := parseMuted("PingACK")
 	if err != nil {
 		t.Fatal(err)
