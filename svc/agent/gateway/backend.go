@@ -58,6 +58,9 @@ func (b *backend) Frame(f link.Frame) error {
 
 func (b *backend) append(c *client, id uint16, body []byte) {
 	b.count++
+	if b.g.msgs.Enabled(id) {
+		b.g.msgs.Log("to client", id, len(body), "uid", c.uid(), "client", c.id, "from", b.link.ID)
+	}
 	head := [2]byte{byte(id), byte(id >> 8)}
 	first, err := c.session.Append(head[:], body)
 	if first {

@@ -20,7 +20,7 @@ import (
 // nothing. When it reads again, it goes on.
 func TestSlowBackend(t *testing.T) {
 	hold := make(chan struct{})
-	r := &rig{Cluster: cluster.New(t)}
+	r := emptyRig(t)
 	r.game = r.stub(t, "game")
 	slow := r.line(t, "social", hold)
 	r.agent = r.Launch("agent", "-maxviolations=0").WaitReady()
@@ -191,7 +191,7 @@ func TestWhatBackendsSee(t *testing.T) {
 // Only the backend that the agent has chosen can say who a client is; and it
 // cannot make somebody else of it, or an older login.
 func TestBinding(t *testing.T) {
-	r := &rig{Cluster: cluster.New(t)}
+	r := emptyRig(t)
 	game, stranger := r.line(t, "game", nil), r.line(t, "game", nil)
 	r.agent = r.Launch("agent").WaitReady()
 	r.linked(t, "game", 2)

@@ -68,6 +68,9 @@ func (g *Gateway) open(s *cellnet.Session) (cellnet.Handler, error) {
 // answers, and VerifyREQ (features.go).
 func (c *client) Frame(b []byte) error {
 	id := cellnet.MessageID(b)
+	if c.g.msgs.Enabled(id) {
+		c.g.msgs.Log("from client", id, len(b)-2, "uid", c.uid(), "client", c.id)
+	}
 	rule := c.g.rules.table.Load().Lookup(id)
 	switch id {
 	case pb.PingACKID:

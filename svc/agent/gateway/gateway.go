@@ -44,6 +44,7 @@ type Gateway struct {
 	ctx      context.Context // of the process
 	began    time.Time
 	log      *slog.Logger
+	msgs     *basefx.MsgLog // of every message that goes through; nil: switched off
 	app      *basefx.App
 	links    *link.Links
 	registry discovery.Registry
@@ -84,6 +85,7 @@ func (g *Gateway) Start(ctx context.Context, app *basefx.App) error {
 		return err
 	}
 	g.ctx, g.app, g.log, g.links, g.registry = ctx, app, app.Log, app.Links, app.Registry
+	g.msgs = app.MsgLog()
 	g.began = time.Now()
 	g.beat.most = defaultHeartbeat
 	g.rules.table.Store(new(route.Table)) // blocks everything

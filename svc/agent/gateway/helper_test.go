@@ -38,9 +38,16 @@ type rig struct {
 
 // newRig starts a stub game and an agent with these flags.
 func newRig(t testing.TB, agentFlags ...string) *rig {
-	r := &rig{Cluster: cluster.New(t)}
+	r := emptyRig(t)
 	r.game = r.stub(t, "game")
 	r.agent = r.Launch("agent", agentFlags...).WaitReady()
+	return r
+}
+
+// emptyRig has nothing yet.
+func emptyRig(t testing.TB) *rig {
+	r := &rig{Cluster: cluster.New(t)}
+	r.LogLevel = "debug,msg=info"
 	return r
 }
 

@@ -187,6 +187,27 @@ func TestNoLimitOfViolations(t *testing.T) {
 	p.wantEcho(t, "lives")
 }
 
+// The log of messages, for developers, has every message that goes through,
+// less those that are muted, and never what is in it.
+func TestMessageLog(t *testing.T) {
+	r := newRig(t, "-loglevel=info,msg=debug", "-mutemsglog=PingACK,VerifyACK")
+	p := r.enter(t, "tcp", "alice", oldClient)
+	p.send(t, &pb.PingACK{})
+	p.want(t, &pb.PingACK{})
+	p.wantEcho(t, "secret")
+	log := r.agent.Log()
+	for _, want := range []string{"from client svc=agent#0@dev logger=msg message=VerifyREQ", "message=EchoREQ bytes=8 uid=alice", "to client svc=agent#0@dev logger=msg message=EchoACK bytes=8 uid=alice"} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log does not have %q", want)
+		}
+	}
+	for _, not := range []string{"PingACK", "VerifyACK", "secret"} {
+		if strings.Contains(log, not) {
+			t.Errorf("the log has %q", not)
+		}
+	}
+}
+
 // Flags that make no sense are refused by name.
 func TestFlags(t *testing.T) {
 	for flag, why := range map[string]string{
