@@ -16,7 +16,7 @@ const (
 	clientWait = 10 * time.Second
 	// clientGrace is how long the client has to end by itself after a Ctrl-C
 	// that a terminal has sent to it as well.
-	clientGrace = time.Second
+	clientGrace = 3 * time.Second
 )
 
 // client runs the client on this terminal, until it ends or ctx does. It

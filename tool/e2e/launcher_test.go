@@ -91,5 +91,8 @@ func (l *launcher) chats(line string) {
 func (l *launcher) leaves() {
 	l.t.Helper()
 	l.process.leaves()
+	if text := l.stderr.text(); strings.Contains(text, "did not stop") {
+		l.t.Errorf("a child did not stop well:\n%s", text)
+	}
 	leavesNothing(l.t, l.dir)
 }

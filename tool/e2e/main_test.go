@@ -23,6 +23,7 @@ func run(m *testing.M) int {
 	}
 	if os.Getenv("CELLMESH_E2E_RACE") == "1" {
 		os.Setenv("GOFLAGS", os.Getenv("GOFLAGS")+" -race")
+		os.Setenv("GORACE", "atexit_sleep_ms=10 "+os.Getenv("GORACE")) // by default each process waits for a second before it ends
 	}
 	dir, err := os.MkdirTemp("", "e2e-programs-")
 	if err != nil {

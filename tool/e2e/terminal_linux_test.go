@@ -30,11 +30,7 @@ func onTerminal(t *testing.T, name string, cmd *exec.Cmd) *terminal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		if t.Failed() {
-			master.Close()
-		}
-	}()
+	t.Cleanup(func() { master.Close() }) // after what is cleaned up below
 	raw, err := master.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +72,6 @@ func onTerminal(t *testing.T, name string, cmd *exec.Cmd) *terminal {
 		if !p.ended() {
 			p.stop()
 		}
-		master.Close()
 		if t.Failed() {
 			t.Logf("--- %s, %v\n%s", name, cmd.ProcessState, term.seen())
 		}
