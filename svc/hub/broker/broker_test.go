@@ -295,12 +295,12 @@ func TestSlowSubscriber(t *testing.T) {
 	quick.publish("news", "first")
 	<-stuck
 	text := string(bytes.Repeat([]byte("x"), 100<<10)) // more in all than sockets hold
-	for range 200 {
+	for range 100 {
 		quick.publish("news", text)
 	}
 	quick.publish("news", "last")
 	eventually(t, "the quick one has all", func() bool { return quick.has("news member#1@dev: last") })
-	if n := len(quick.all()); n != 202 {
+	if n := len(quick.all()); n != 102 {
 		t.Errorf("the quick one has %d messages", n)
 	}
 }
