@@ -2,6 +2,7 @@ package basefx
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -25,13 +26,18 @@ func (a *App) Discover() discovery.Registry {
 // join registers this process, so that it has a name; it is not ready yet.
 func (a *App) join(ctx context.Context, httpAddr string) error {
 	reg, log := a.Discover(), a.Log
-	a.setWaits("waiting for memsd at " + a.Flags.SDAddr + ": go run ./svc/memsd")
+	a.setWaits("waiting for memsd at " + a.Flags.SDAddr)
 	late := time.AfterFunc(patience, func() {
-		args := []any{"addr", a.Flags.SDAddr}
-		if c, ok := reg.(interface{ Connected() error }); ok && c.Connected() != nil {
-			args = append(args, "why", c.Connected())
+		what, args := "waiting for memsd: go run ./svc/memsd", []any{"addr", a.Flags.SDAddr}
+		if c, ok := reg.(interface{ Connected() error }); ok {
+			if why := c.Connected(); why != nil {
+				args = append(args, "why", why)
+				if errors.Is(why, discovery.ErrRefused) {
+					what = "waiting for memsd, which does not let us in"
+				}
+			}
 		}
-		log.Info("waiting for memsd: go run ./svc/memsd", args...)
+		log.Info(what, args...)
 	})
 	defer late.Stop()
 	meta := map[string]string{discovery.MetaPID: strconv.Itoa(os.Getpid()), discovery.MetaVersion: Version()}
