@@ -49,10 +49,11 @@ type App struct {
 	lease discovery.Lease
 	left  bool // the registry
 	needs []need
-	addr  string            // announced
-	meta  map[string]string // announced
-	waits atomic.Pointer[string]
-	owned discovery.Registry // dialed here, closed by Run
+
+	listener net.Listener      // for links; nil: none
+	meta     map[string]string // announced
+	waits    atomic.Pointer[string]
+	owned    discovery.Registry // dialed here, closed by Run
 
 	linkCounters cellnet.Counters
 }
@@ -113,14 +114,15 @@ func (a *App) HandleHTTP(pattern string, h http.Handler) { a.mux.Handle(pattern,
 func (a *App) Allows(svc *discovery.Service) bool { return a.Flags.rule.Allows(svc.Name, svc.Group) }
 
 // AcceptLinks listens on -lanip for links of other services and announces the
-// address. For Start only.
+// address. Links are accepted once Start has returned: everything about them is
+// wired by then. For Start only.
 func (a *App) AcceptLinks() error {
 	l, err := net.Listen("tcp", net.JoinHostPort(a.Flags.LanIP, "0"))
 	if err != nil {
 		return fmt.Errorf("-lanip: %w", err)
 	}
-	a.addr = l.Addr().String()
-	a.Go("links", func(ctx context.Context) error { return a.Links.Serve(ctx, l) })
+	a.Finally(func() { l.Close() }) // in case nobody serves it
+	a.listener = l
 	return nil
 }
 

@@ -292,3 +292,17 @@ func FuzzReadFlagFile(f *testing.F) {
 		}
 	})
 }
+
+// A program cannot have a flag of its own by the name of one that all have: it
+// does not come as far as a release.
+func TestFlagClash(t *testing.T) {
+	defer func() {
+		if v := recover(); v == nil || !strings.Contains(v.(string), "flag redefined: secret") {
+			t.Errorf("panicked with %v", v)
+		}
+	}()
+	Run(t.Context(), "test", func(fs *flag.FlagSet) Service {
+		fs.String("secret", "", "")
+		return &testService{}
+	}, Options{Stdout: io.Discard, Stderr: io.Discard})
+}

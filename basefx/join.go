@@ -72,8 +72,13 @@ func (a *App) join(ctx context.Context, httpAddr string) error {
 // it needs and says that it is ready.
 func (a *App) becomeReady(ctx context.Context) error {
 	a.Go("dial", func(ctx context.Context) error { a.Links.Run(ctx); return nil })
+	addr := ""
+	if a.listener != nil {
+		addr = a.listener.Addr().String()
+		a.Go("links", func(ctx context.Context) error { return a.Links.Serve(ctx, a.listener) })
+	}
 	err := a.lease.Update(ctx, func(s *discovery.Service) {
-		s.Addr = a.addr
+		s.Addr = addr
 		s.Meta = maps.Clone(s.Meta)
 		maps.Copy(s.Meta, a.meta)
 	})
