@@ -17,14 +17,15 @@ type replica struct {
 	state   *Snapshot
 	hidden  bool                // state is whole but old: it is not shown before it has caught up
 	history string              // of the memsd that state came from
+	data    string              // the lineage of the values in state
 	ghosts  map[string]*Service // in state, though memsd has not (yet) heard of them since it came back
 }
 
 // follow catches up with memsd, and again whenever memsd says that it must. It ends with the connection.
-func (c *Client) follow(l *link, history string) error {
-	whole := c.replica.foreign(history)
+func (c *Client) follow(l *link, w *wire.Welcome) error {
+	whole := c.replica.foreign(w.History)
 	for {
-		if err := c.catchUp(l, history, whole); err != nil {
+		if err := c.catchUp(l, w, whole); err != nil {
 			if l.ctx.Err() != nil {
 				return nil // the reason is told elsewhere
 			}
@@ -55,17 +56,17 @@ func (r *replica) foreign(history string) bool {
 
 // catchUp brings the state to the present: by the events that memsd remembers, or else by the whole state. memsd sends
 // the events that were missed before its answer to the watch, and those that follow after it.
-func (c *Client) catchUp(l *link, history string, whole bool) error {
+func (c *Client) catchUp(l *link, w *wire.Welcome, whole bool) error {
 	for {
 		if whole {
-			snap, settling, err := c.fetch(l)
+			snap, settling, err := c.fetch(l, w.Data)
 			if errors.Is(err, errPagesGone) {
 				continue
 			}
 			if err != nil {
 				return fmt.Errorf("fetch the state: %w", err)
 			}
-			c.replica.install(snap, history, settling)
+			c.replica.install(snap, w, settling)
 		}
 		_, revision := c.replica.seen()
 		m, err := l.call(l.ctx, wire.Request{Do: wire.DoWatch, From: revision})
@@ -83,26 +84,43 @@ func (c *Client) catchUp(l *link, history string, whole bool) error {
 // errPagesGone: memsd no longer has the state that we were fetching page by page.
 var errPagesGone = errors.New("pages are gone")
 
-// fetch gets the whole state. settling: memsd came up so recently that not everybody can be back.
-func (c *Client) fetch(l *link) (snap *Snapshot, settling bool, err error) {
+// fetch gets the whole state; values only if ours are not the same. settling: memsd came up so recently that not
+// everybody can be back.
+func (c *Client) fetch(l *link, data string) (snap *Snapshot, settling bool, err error) {
+	have := c.replica.values(data)
 	var services []*Service
 	var values [][2]string
-	for page := 0; ; {
-		m, err := l.call(l.ctx, wire.Request{Do: wire.DoPage, Page: page})
+	for page, same := 0, false; ; {
+		m, err := l.call(l.ctx, wire.Request{Do: wire.DoPage, Page: page, Data: data, Values: have.ValuesRevision()})
 		switch {
 		case err != nil:
 			return nil, false, err
 		case m.Reset:
 			return nil, false, errPagesGone
-		case m.Page == nil || m.Page.Next != 0 && m.Page.Next <= page:
+		case m.Page == nil || m.Next != 0 && m.Next <= page:
 			return nil, false, fmt.Errorf("%w: page %d", wire.ErrBadMessage, page)
 		}
 		services = append(services, m.Page.Services...)
 		values = append(values, m.Page.Values...)
-		if page = m.Page.Next; page == 0 {
-			return store.NewSnapshot(m.Page.Revision, pairs(values), slices.Values(services)), m.Settling, nil
+		same = same || m.Same
+		switch page = m.Next; {
+		case page != 0:
+		case same:
+			return have.WithServices(m.Page.Revision, slices.Values(services)), m.Settling, nil
+		default:
+			return store.NewSnapshot(m.Page.Revision, m.Page.ValuesAt, pairs(values), slices.Values(services)), m.Settling, nil
 		}
 	}
+}
+
+// values returns a state with the values that we have of this lineage.
+func (r *replica) values(data string) *Snapshot {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if data != r.data {
+		return store.NewSnapshot(0, 0, nil, nil)
+	}
+	return r.state
 }
 
 func pairs(values [][2]string) iter.Seq2[string, string] {
@@ -118,20 +136,20 @@ func pairs(values [][2]string) iter.Seq2[string, string] {
 // install makes a whole state the one to go on from. When memsd has lost the services because it died, those that are
 // known and that it does not list are kept until it has given all of them the time to register again: they are alive as
 // far as anybody knows.
-func (r *replica) install(snap *Snapshot, history string, settling bool) {
+func (r *replica) install(snap *Snapshot, w *wire.Welcome, settling bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ghosts := make(map[string]*Service)
 	var changes []Change
 	for s := range r.state.Services("") {
 		_, known := snap.Service(s.ID)
-		if settling && !known && (history != r.history || r.ghosts[s.ID] != nil) {
+		if settling && !known && (w.History != r.history || r.ghosts[s.ID] != nil) {
 			ghosts[s.ID] = s
 			changes = append(changes, Change{Service: s})
 		}
 	}
 	r.state = snap.Next(Event{Revision: snap.Revision(), Changes: changes})
-	r.history, r.ghosts, r.hidden = history, ghosts, true
+	r.history, r.data, r.ghosts, r.hidden = w.History, w.Data, ghosts, true
 }
 
 // show makes the state visible, once it has caught up.

@@ -35,16 +35,22 @@ func (c *Client) Register(ctx context.Context, s Service) (Lease, error) {
 	}
 	s = s.Clone()
 	s.ID, s.Epoch = "", 0
-	l := &clientLease{c: c, owner: newOwner(), turn: make(chan struct{}, 1), lost: make(chan error, 1), wanted: s, version: 1}
-	l.turn <- struct{}{}
-	c.mu.Lock()
-	c.leases[l.owner] = l // so that it can be lost from the first moment on
-	c.mu.Unlock()
-	if err := l.register(ctx); err != nil {
+	for {
+		l := &clientLease{c: c, owner: newOwner(), turn: make(chan struct{}, 1), lost: make(chan error, 1), wanted: s, version: 1}
+		l.turn <- struct{}{}
+		c.mu.Lock()
+		c.leases[l.owner] = l // so that it can be lost from the first moment on
+		c.mu.Unlock()
+		err := l.register(ctx)
+		if err == nil {
+			return l, nil
+		}
 		l.finish(nil)
+		if s.Index < 0 && errors.Is(err, ErrReplaced) {
+			continue // the answer came so late that the index is somebody else's by now: any other will do
+		}
 		return nil, fmt.Errorf("register %s: %w", s.Name, err)
 	}
-	return l, nil
 }
 
 func (l *clientLease) register(ctx context.Context) error {

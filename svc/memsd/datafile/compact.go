@@ -80,13 +80,13 @@ func (f *File) finish(c *Compaction) error {
 	}
 	// The new journal is ready before the data file is replaced. Whatever happens then: if the data file is the new one,
 	// the new journal is there, under one name or the other.
-	if err := f.createJournal(c.hash, tail); err != nil {
+	if err := f.createJournal(c.hash, c.snap.ValuesRevision(), tail); err != nil {
 		return errors.Join(err, removeIfThere(c.path))
 	}
 	if err := f.sys.rename(c.path, f.path); err != nil {
 		return errors.Join(err, removeIfThere(c.path))
 	}
-	f.base, f.size = c.hash, c.size
+	f.base, f.size, f.valuesAt = c.hash, c.size, c.snap.ValuesRevision()
 	f.damaged = true // until all is done: the journal in use builds on the old data file
 	if err := f.sys.syncDir(filepath.Dir(f.path)); err != nil {
 		return err
@@ -103,14 +103,16 @@ func (f *File) compactNow(snap *store.Snapshot) error {
 
 // restart begins a new and empty journal on the data file as it is.
 func (f *File) restart() error {
-	if err := f.createJournal(f.base, nil); err != nil {
+	if err := f.createJournal(f.base, f.valuesAt, nil); err != nil {
 		return err
 	}
 	return f.useJournal(0)
 }
 
-func (f *File) createJournal(base string, tail []byte) error {
-	text, err := appendRecord(nil, record{Journal: journalVersion, Base: base, Reserved: f.reserved, Services: &f.hasServices})
+func (f *File) createJournal(base string, valuesAt uint64, tail []byte) error {
+	text, err := appendRecord(nil, record{
+		Journal: journalVersion, Base: base, Lineage: f.lineage, ValuesAt: valuesAt, Reserved: f.reserved, Services: &f.hasServices,
+	})
 	if err != nil {
 		return err
 	}

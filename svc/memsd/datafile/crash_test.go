@@ -271,9 +271,31 @@ func TestFullDiskAnywhere(t *testing.T) {
 				return nil
 			}
 			path := filepath.Join(d.dir, "persist.json")
+			// A life before has left something in the data file and something in the journal.
+			for _, kill := range []bool{false, true} {
+				f, snap, err := open(path, slog.New(slog.DiscardHandler), fast())
+				if err != nil {
+					t.Fatal(err)
+				}
+				m.f, m.s = f, store.New(snap)
+				for range 3 {
+					if err := m.write(r); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if kill {
+					_ = f.journal.file.Close()
+					_ = f.lock.f.Unlock()
+				} else if err := f.Close(m.s.Snapshot()); err != nil {
+					t.Fatal(err)
+				}
+			}
 			f, snap, err := open(path, slog.New(slog.DiscardHandler), d.system())
 			if err != nil {
 				t.Fatalf("failure %d: a full disk keeps memsd from starting: %v", at, err)
+			}
+			if got := valuesOf(snap); !maps.Equal(got, m.acked) {
+				t.Fatalf("failure %d: at the start there are %v, acknowledged were %v", at, got, m.acked)
 			}
 			m.f, m.s = f, store.New(snap)
 			failed := 0
@@ -300,14 +322,17 @@ func TestFullDiskAnywhere(t *testing.T) {
 				t.Fatalf("failure %d: %d of 8 writes failed on a disk that is full", at, failed)
 			}
 			d.fail = nil
-			if at%2 == 0 { // there is room again
+			switch at % 3 {
+			case 0: // there is room again
 				if err := m.write(r); err != nil {
 					t.Fatalf("failure %d: with room on the disk: %v", at, err)
 				}
+				fallthrough
+			case 1: // or just in time for the end
 				if err := f.Close(m.s.Snapshot()); err != nil {
 					t.Fatal(err)
 				}
-			} else { // killed
+			case 2: // killed
 				if f.journal != nil {
 					_ = f.journal.file.Close()
 				}

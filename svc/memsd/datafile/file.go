@@ -12,6 +12,7 @@
 package datafile
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -48,8 +49,10 @@ type File struct {
 	damaged     bool     // the journal may not be appended to; a compaction makes a new one
 	dirty       int64    // bytes of values in the journal that are not in the data file
 	base        string   // hash of the data file
-	reserved    uint64   // noted in the journal; see reserve
-	hasServices bool     // noted in the journal
+	valuesAt    uint64   // revision of the newest change in the data file
+	lineage     string
+	reserved    uint64 // noted in the journal; see reserve
+	hasServices bool   // noted in the journal
 
 	mode    os.FileMode // of the data file
 	size    int64
@@ -115,6 +118,7 @@ func (f *File) recover(values map[string]string) (*store.Snapshot, error) {
 	revision := uint64(1)
 	for _, r := range records {
 		revision = max(revision, r.Revision, r.Reserved)
+		f.valuesAt = max(f.valuesAt, r.Revision, r.ValuesAt)
 		if r.Services != nil {
 			f.hadServices = *r.Services
 		}
@@ -125,7 +129,12 @@ func (f *File) recover(values map[string]string) (*store.Snapshot, error) {
 		f.log.Warn("the data file was edited while memsd was down; where it differs from writes that memsd had not yet put there, the edit is taken",
 			"file", f.path, "keys", strings.Join(edited, " "))
 	}
-	snap := store.NewSnapshot(revision, maps.All(values), nil)
+	if buildsOn(records) {
+		f.lineage = records[0].Lineage
+	} else { // the values are what a person has made of them
+		f.lineage, f.valuesAt = rand.Text(), revision
+	}
+	snap := store.NewSnapshot(revision, f.valuesAt, maps.All(values), nil)
 	for _, left := range []string{f.slowName(), f.nowName()} {
 		if err := removeIfThere(left); err != nil {
 			return nil, fmt.Errorf("remove what a crash has left: %w", err)
@@ -145,6 +154,7 @@ func (f *File) recover(values map[string]string) (*store.Snapshot, error) {
 		f.damaged = true // there is nothing that could be appended to
 		return snap, nil
 	}
+	f.dirty = size // for all that is known, nothing of it is in the data file
 	return snap, f.appendTo(path, size)
 }
 
@@ -169,6 +179,10 @@ func (f *File) appendTo(path string, end int64) error {
 
 // HadServices says whether services were registered when the last process that used the file ended. They may be alive.
 func (f *File) HadServices() bool { return f.hadServices }
+
+// Lineage names the line of states that the values belong to: as long as it is the same, states with the same revision of
+// their newest change are the same. An edit of the file begins a new one.
+func (f *File) Lineage() string { return f.lineage }
 
 // SetOwner says who uses the file, for a second process that wants to; up to 200 bytes.
 func (f *File) SetOwner(who string) error { return f.lock.say(who) }

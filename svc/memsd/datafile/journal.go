@@ -20,6 +20,8 @@ import (
 type record struct {
 	Journal  int      `json:"journal,omitempty"`  // header: version of the format
 	Base     string   `json:"base,omitempty"`     // header: hash of the data file that the rest of the journal builds on
+	Lineage  string   `json:"lineage,omitempty"`  // header: see File.Lineage
+	ValuesAt uint64   `json:"valuesAt,omitempty"` // header: the revision of the newest change that is in the data file
 	Revision uint64   `json:"revision,omitempty"` // of the changes
 	Changes  []change `json:"changes,omitempty"`
 	Reserved uint64   `json:"reserved,omitempty"` // after a restart revisions go on from here

@@ -2,7 +2,6 @@ package server
 
 import (
 	"fmt"
-	"strconv"
 	"sync"
 
 	"github.com/davyxu/cellmesh_demo/util/discovery/store"
@@ -16,10 +15,12 @@ const pageSize = 256 << 10
 // then gets the rest as events. So a thousand clients that come at once cost a few encodings, not a thousand.
 const reusePages = 256
 
-// pageSet is the whole state at one revision, encoded.
+// pageSet is the whole state at one revision, encoded: first the services, then the values.
 type pageSet struct {
 	revision uint64
+	valuesAt uint64
 	pages    [][]byte
+	services int // how many of them have the services
 }
 
 // pages holds the newest page set.
@@ -44,58 +45,69 @@ func (p *pages) get(feed *store.Feed, minimum uint64) (*pageSet, error) {
 }
 
 func encodePages(snap *store.Snapshot) (*pageSet, error) {
-	set := &pageSet{revision: snap.Revision()}
-	page := &wire.Page{Revision: snap.Revision()}
-	size := 0
-	flush := func(last bool) error {
-		if !last {
-			page.Next = len(set.pages) + 1
-		}
+	set := &pageSet{revision: snap.Revision(), valuesAt: snap.ValuesRevision()}
+	page, size := new(wire.Page), 0
+	flush := func() error {
+		page.Revision, page.ValuesAt = set.revision, set.valuesAt
 		b, err := wire.Append(nil, page)
 		set.pages = append(set.pages, b)
-		page, size = &wire.Page{Revision: snap.Revision()}, 0
+		page, size = new(wire.Page), 0
 		return err
 	}
 	for svc := range snap.Services("") {
 		page.Services = append(page.Services, svc)
 		if size += 256; size > pageSize {
-			if err := flush(false); err != nil {
+			if err := flush(); err != nil {
 				return nil, err
 			}
 		}
 	}
+	if err := flush(); err != nil { // also if there is none: somebody has to say so
+		return nil, err
+	}
+	set.services = len(set.pages)
 	for k, v := range snap.Values("") {
 		page.Values = append(page.Values, [2]string{k, v})
 		if size += len(k) + len(v); size > pageSize {
-			if err := flush(false); err != nil {
+			if err := flush(); err != nil {
 				return nil, err
 			}
 		}
 	}
-	return set, flush(true)
+	if len(page.Values) > 0 {
+		return set, flush()
+	}
+	return set, nil
+}
+
+// reading is how far a client has come with a page set.
+type reading struct {
+	set  *pageSet
+	same bool // it has the values
 }
 
 // page answers a page request, in the connection's goroutine.
 func (c *session) page(r wire.Request) error {
 	settling := c.s.core.settling.Load() // before the state is looked at: what is settled later is told as a push
 	if r.Page == 0 {
-		minimum := max(c.minimum.Load(), c.s.core.settled.Load())
-		set, err := c.s.pages.get(c.s.feed, minimum)
+		set, err := c.s.pages.get(c.s.feed, max(c.minimum.Load(), c.s.core.settled.Load()))
 		if err != nil {
 			return err
 		}
-		c.pages = set
+		c.reading = reading{set: set, same: r.Data == c.s.data && r.Values == set.valuesAt}
 	}
-	if c.pages == nil || r.Page >= len(c.pages.pages) {
+	set := c.reading.set
+	if set == nil || r.Page >= len(set.pages) {
 		return fmt.Errorf("%w: no page %d", wire.ErrBadMessage, r.Page)
 	}
-	head := strconv.AppendUint([]byte(`{"id":`), r.ID, 10)
-	head = append(head, `,"settling":`...)
-	head = strconv.AppendBool(head, settling)
-	head = append(head, `,"page":`...)
-	body := c.pages.pages[r.Page]
-	if r.Page == len(c.pages.pages)-1 {
-		c.pages = nil
+	next := r.Page + 1
+	if next == len(set.pages) || c.reading.same && next == set.services {
+		next = 0
+	}
+	head := fmt.Appendf(nil, `{"id":%d,"settling":%t,"same":%t,"next":%d,"page":`, r.ID, settling, c.reading.same, next)
+	body := set.pages[r.Page]
+	if next == 0 {
+		c.reading = reading{}
 	}
 	return c.conn.Send(head, append(body[:len(body):len(body)], '}'))
 }

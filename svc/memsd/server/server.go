@@ -35,7 +35,7 @@ type Options struct {
 	Version string       // shown by status
 
 	MaxClients int           // connections at a time; 0 = 10000
-	Grace      time.Duration // how long services stay after their connection broke, so that it can be made anew; 0 = 2 s
+	Grace      time.Duration // how long services stay after their connection broke, so that it can be made anew; 0 = 3 s
 	Settle     time.Duration // how long after the start services of an earlier life may come back; 0 = 4 s
 }
 
@@ -55,6 +55,7 @@ type Server struct {
 	net      cellnet.Config
 	counters cellnet.Counters
 	history  string // of this life
+	data     string // the lineage of the values
 	started  time.Time
 	file     *datafile.File
 
@@ -68,16 +69,16 @@ func New(o Options) (*Server, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	setDefault(&o.MaxClients, 10000)
-	setDefault(&o.Grace, 2*time.Second)
+	setDefault(&o.Grace, 3*time.Second)
 	setDefault(&o.Settle, 4*time.Second)
-	s := &Server{opts: o, history: rand.Text(), started: time.Now()}
-	snap := store.NewSnapshot(1, nil, nil)
+	s := &Server{opts: o, history: rand.Text(), data: rand.Text(), started: time.Now()}
+	snap := store.NewSnapshot(1, 1, nil, nil)
 	if o.File != "" {
 		file, stored, err := datafile.Open(o.File, o.Log)
 		if err != nil {
 			return nil, err
 		}
-		s.file, s.hadServices, snap = file, file.HadServices(), stored
+		s.file, s.hadServices, s.data, snap = file, file.HadServices(), file.Lineage(), stored
 	}
 	s.feed = store.NewFeed(snap)
 	s.net = cellnet.Config{Framing: cellnet.LinkFraming, MaxFrame: wire.MaxFrame, MaxPending: maxPending, Counters: &s.counters}

@@ -27,7 +27,7 @@ type session struct {
 	entered bool   // hello is said and the secret proved
 	ttl     time.Duration
 	heard   time.Time // when the read deadline was last set
-	pages   *pageSet  // what the client is fetching
+	reading reading   // the pages that the client is fetching
 
 	minimum atomic.Uint64          // pages must be of this revision or newer
 	name    atomic.Pointer[string] // of the client, for logs
@@ -53,11 +53,8 @@ func (c *session) Frame(b []byte) error {
 	if !c.entered {
 		return c.enter(r)
 	}
-	if now := time.Now(); now.Sub(c.heard) > c.ttl/8 {
-		c.heard = now
-		if err := c.conn.SetReadDeadline(now.Add(c.ttl)); err != nil {
-			return err
-		}
+	if err := c.alive(); err != nil {
+		return err
 	}
 	switch r.Do {
 	case wire.DoPing:
@@ -70,6 +67,16 @@ func (c *session) Frame(b []byte) error {
 		return fmt.Errorf("%w: %s again", wire.ErrBadMessage, r.Do)
 	}
 	return c.s.core.put(task{from: c, req: r})
+}
+
+// alive gives the client another time-to-live.
+func (c *session) alive() error {
+	now := time.Now()
+	if now.Sub(c.heard) <= c.ttl/8 {
+		return nil
+	}
+	c.heard = now
+	return c.conn.SetReadDeadline(now.Add(c.ttl))
 }
 
 // enter takes the first one or two requests of a connection.
@@ -89,7 +96,7 @@ func (c *session) enter(r wire.Request) error {
 		c.hello = h
 		c.name.Store(&h.Name)
 		c.ttl = min(max(time.Duration(min(h.TTL, 1<<40))*time.Millisecond, wire.MinTTL), wire.MaxTTL)
-		welcome := wire.Reply{ID: r.ID, Welcome: &wire.Welcome{History: c.s.history}}
+		welcome := wire.Reply{ID: r.ID, Welcome: &wire.Welcome{History: c.s.history, Data: c.s.data}}
 		if secret == "" {
 			return c.entering(r, welcome)
 		}
@@ -107,6 +114,9 @@ func (c *session) enter(r wire.Request) error {
 
 func (c *session) entering(r wire.Request, welcome wire.Reply) error {
 	c.entered = true
+	if err := c.alive(); err != nil {
+		return err
+	}
 	minimum := c.hello.Revision
 	if c.hello.History != c.s.history && minimum > 0 {
 		minimum++ // the core goes there; see enter in requests.go

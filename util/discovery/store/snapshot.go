@@ -12,10 +12,11 @@ import (
 //
 // Snapshots share what they have in common: the next one costs a few tree nodes, not a copy.
 type Snapshot struct {
-	rev      uint64
-	services *btree.BTreeG[entry]
-	values   btree.Map[string, string]
-	bytes    int // of all keys and values
+	rev       uint64
+	valuesRev uint64 // of the newest change of a value
+	services  *btree.BTreeG[entry]
+	values    btree.Map[string, string]
+	bytes     int // of all keys and values
 }
 
 // entry carries its ordering fields itself, so that a look-up needs no pointer to a made-up Service.
@@ -37,6 +38,10 @@ func entryOf(s *Service, owner string) entry {
 
 // Revision of the newest change in s. It only ever grows.
 func (s *Snapshot) Revision() uint64 { return s.rev }
+
+// ValuesRevision is that of the newest change of a value. In one lineage of data, states with the same have the same
+// values.
+func (s *Snapshot) ValuesRevision() uint64 { return s.valuesRev }
 
 // Len returns how many services and values there are.
 func (s *Snapshot) Len() (services, values int) {
@@ -102,7 +107,7 @@ func (s *Snapshot) Next(ev Event) *Snapshot {
 	if ev.Reset != nil {
 		return ev.Reset
 	}
-	next := &Snapshot{rev: ev.Revision, services: s.services, bytes: s.bytes}
+	next := &Snapshot{rev: ev.Revision, valuesRev: s.valuesRev, services: s.services, bytes: s.bytes}
 	// Copying a tree marks the one copied from, too. Marking a copy of its root instead leaves s untouched, which
 	// other goroutines may be reading.
 	values := s.values
@@ -121,10 +126,12 @@ func (s *Snapshot) Next(ev Event) *Snapshot {
 				next.services.Set(entryOf(c.Service, c.owner))
 			}
 		case c.Deleted:
+			next.valuesRev = ev.Revision
 			if old, had := next.values.Delete(c.Key); had {
 				next.bytes -= len(c.Key) + len(old)
 			}
 		default:
+			next.valuesRev = ev.Revision
 			old, had := next.values.Set(c.Key, c.Value)
 			next.bytes += len(c.Value) - len(old)
 			if !had {
@@ -143,22 +150,35 @@ func copyServices(t *btree.BTreeG[entry]) *btree.BTreeG[entry] {
 	return marked.Copy()
 }
 
-// NewSnapshot returns a snapshot at this revision with these values and services.
-func NewSnapshot(revision uint64, values iter.Seq2[string, string], services iter.Seq[*Service]) *Snapshot {
-	s := &Snapshot{rev: revision, services: newServices()}
+// NewSnapshot returns a snapshot at this revision with these values and services; values changed last at valuesRevision.
+// It is quickest if they come in order.
+func NewSnapshot(revision, valuesRevision uint64, values iter.Seq2[string, string], services iter.Seq[*Service]) *Snapshot {
+	s := &Snapshot{rev: revision, valuesRev: valuesRevision}
 	if values != nil {
 		for k, v := range values {
-			old, had := s.values.Set(k, v)
+			old, had := s.values.Load(k, v)
 			s.bytes += len(v) - len(old)
 			if !had {
 				s.bytes += len(k)
 			}
 		}
 	}
+	s.services = collect(services)
+	return s
+}
+
+// WithServices returns a snapshot at this revision with these services, and the values of s.
+func (s *Snapshot) WithServices(revision uint64, services iter.Seq[*Service]) *Snapshot {
+	values := s.values
+	return &Snapshot{rev: revision, valuesRev: s.valuesRev, services: collect(services), values: *values.Copy(), bytes: s.bytes}
+}
+
+func collect(services iter.Seq[*Service]) *btree.BTreeG[entry] {
+	t := newServices()
 	if services != nil {
 		for svc := range services {
-			s.services.Set(entryOf(svc, ""))
+			t.Load(entryOf(svc, ""))
 		}
 	}
-	return s
+	return t
 }

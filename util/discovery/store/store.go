@@ -21,7 +21,7 @@ type Store struct {
 // revision 1: revision 0 means "nothing heard yet" everywhere.
 func New(snap *Snapshot) *Store {
 	if snap == nil {
-		snap = NewSnapshot(1, nil, nil)
+		snap = NewSnapshot(1, 1, nil, nil)
 	}
 	return &Store{snap: snap}
 }

@@ -325,7 +325,7 @@ func TestFeedForgets(t *testing.T) {
 			break
 		}
 	}
-	f.Publish(NewSnapshot(1, nil, nil)) // an older state is not taken
+	f.Publish(NewSnapshot(1, 1, nil, nil)) // an older state is not taken
 	if f.Snapshot() != s.Snapshot() {
 		t.Fatal("the feed went back")
 	}
@@ -388,7 +388,7 @@ func filled() *Snapshot {
 			}
 		}
 	}
-	return NewSnapshot(1, values, services)
+	return NewSnapshot(1, 1, values, services)
 }
 
 func BenchmarkSnapshotValue(b *testing.B) {

@@ -61,7 +61,9 @@ type Request struct {
 	Ops     []store.Op     `json:"ops,omitempty"`
 	Owner   string         `json:"owner,omitempty"` // of a lease: random, known to nobody else
 	Service *store.Service `json:"service,omitempty"`
-	Page    int            `json:"page,omitempty"` // which; 0 begins again with a newer state
+	Page    int            `json:"page,omitempty"`   // which; 0 begins again with a newer state
+	Data    string         `json:"data,omitempty"`   // with page 0: the lineage of the values that the client has, and ...
+	Values  uint64         `json:"values,omitempty"` // ... when they changed last; if nothing is new they are left out
 	From    uint64         `json:"from,omitempty"`
 }
 
@@ -85,6 +87,8 @@ type Reply struct {
 	Service  *store.Service `json:"service,omitempty"`
 	Settling bool           `json:"settling,omitempty"` // with Page: memsd is up for so short that not all services can be back; Settled follows
 	Page     *Page          `json:"page,omitempty"`
+	Next     int            `json:"next,omitempty"`  // with Page: which to ask for next; 0: this was the last
+	Same     bool           `json:"same,omitempty"`  // with Page: the client has the values already; only services follow
 	Reset    bool           `json:"reset,omitempty"` // also as a push: fetch the pages and watch again
 	Status   *Status        `json:"status,omitempty"`
 
@@ -95,17 +99,18 @@ type Reply struct {
 
 // Welcome answers Hello.
 type Welcome struct {
-	History string `json:"history"` // one life of memsd: revisions of another life tell nothing
+	History string `json:"history"` // one life of memsd: revisions of another life tell nothing of its services
+	Data    string `json:"data"`    // the lineage of its values, which outlives it
 	Nonce   []byte `json:"nonce,omitempty"`
 	Secret  bool   `json:"secret,omitempty"` // a proof is wanted
 }
 
-// Page is a part of the state at one revision.
+// Page is a part of the state at one revision: services first, then values.
 type Page struct {
 	Revision uint64           `json:"revision"`
+	ValuesAt uint64           `json:"valuesAt"` // the revision of the newest change of a value
 	Services []*store.Service `json:"services,omitempty"`
 	Values   [][2]string      `json:"values,omitempty"`
-	Next     int              `json:"next,omitempty"` // 0: this was the last
 }
 
 // Status is how memsd is.

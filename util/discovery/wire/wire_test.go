@@ -123,7 +123,7 @@ func FuzzParseReply(f *testing.F) {
 	seeds(f,
 		Reply{ID: 1, Welcome: &Welcome{History: "h", Nonce: []byte("n"), Secret: true}},
 		Reply{Events: []store.Event{{Revision: 5, Changes: []store.Change{{Service: sample()}, {Key: "k", Value: "v"}, {Key: "d", Deleted: true}}}}},
-		Reply{ID: 2, Page: &Page{Revision: 4, Services: []*store.Service{sample()}, Values: [][2]string{{"k", "v"}}, Next: 1}},
+		Reply{ID: 2, Page: &Page{Revision: 4, Services: []*store.Service{sample()}, Values: [][2]string{{"k", "v"}}}, Next: 1},
 		Reply{Lost: "owner", Error: &Error{Code: "replaced", Text: "gone"}})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := ParseReply(b)
@@ -134,7 +134,7 @@ func FuzzParseReply(f *testing.F) {
 			return
 		}
 		roundTrip(t, m, ParseReply)
-		snap := store.NewSnapshot(0, nil, nil)
+		snap := store.NewSnapshot(0, 0, nil, nil)
 		for _, ev := range m.Events {
 			snap = snap.Next(ev)
 		}
