@@ -8,6 +8,9 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
+	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -151,6 +154,38 @@ func (p *Process) Wait() error {
 
 // Log is what the service has logged so far.
 func (p *Process) Log() string { return p.log.String() }
+
+// Page is what the operators' endpoint of the service shows, for instance at
+// /metrics.
+func (p *Process) Page(t testing.TB, path string) string {
+	t.Helper()
+	resp, err := http.Get("http://" + p.App.Self().Meta[discovery.MetaHTTP] + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// Metric is the value of one of the service's metrics, written as /metrics does
+// but for the prefix: agent_closed_total{reason="eof"}. 0 if it is not there.
+func (p *Process) Metric(t testing.TB, name string) float64 {
+	t.Helper()
+	for line := range strings.Lines(p.Page(t, "/metrics")) {
+		if value, ok := strings.CutPrefix(line, "cellmesh_"+name+" "); ok {
+			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	return 0
+}
 
 // Addr is where the newest ready instance of a service with clients listens for
 // them.

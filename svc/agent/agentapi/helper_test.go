@@ -4,10 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -223,26 +220,6 @@ func (a *line) wantReject(t testing.TB, client uint64, id uint16, code pb.Result
 	if got.id != pb.RejectACKID || got.client != client || proto.Unmarshal([]byte(got.body), &m) != nil || uint16(m.MsgId) != id || m.Code != code || m.Reason == "" {
 		t.Fatalf("got %v %v, want RejectACK of %s with %v for client %d", got, &m, pb.MessageName(id), code, client)
 	}
-}
-
-// metric is the value of one of the backend's metrics.
-func (b *backend) metric(t testing.TB, name string) string {
-	t.Helper()
-	resp, err := http.Get("http://" + b.App.Self().Meta[discovery.MetaHTTP] + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, "cellmesh_"+name+" "); ok {
-			return strings.TrimSpace(value)
-		}
-	}
-	return ""
 }
 
 // number makes the number of a client, as agents do.

@@ -183,7 +183,7 @@ func TestWhatBackendsSee(t *testing.T) {
 	social.wantEvents(t, "ChatREQ", "open early", "ChatREQ", "closed EOF")
 	r.closed(t, "eof", 2)
 	other.wantEvents(t)
-	if n := metric(t, r.game.Process, "backend_clients"); n != 0 {
+	if n := r.game.Process.Metric(t, "backend_clients"); n != 0 {
 		t.Errorf("the game still knows %v clients", n)
 	}
 }
@@ -337,7 +337,7 @@ func TestPush(t *testing.T) {
 	reaches("group after two have left", guild(r.game), 1)
 	unverified.send(t, &pb.PingACK{})
 	unverified.want(t, &pb.PingACK{})
-	if n := metric(t, r.agent, "agent_stray_total"); n != 0 {
+	if n := r.agent.Metric(t, "agent_stray_total"); n != 0 {
 		t.Errorf("%v messages went to clients that had left", n)
 	}
 }
@@ -382,7 +382,7 @@ func TestAgentStops(t *testing.T) {
 	if len(old.got) > 0 {
 		t.Errorf("the old client got %v", old.next(t))
 	}
-	cluster.Eventually(t, "the game knows nobody", func() bool { return metric(t, r.game.Process, "backend_clients") == 0 })
+	cluster.Eventually(t, "the game knows nobody", func() bool { return r.game.Process.Metric(t, "backend_clients") == 0 })
 	if log := r.agent.Log(); strings.Count(log, "why=shutdown") != 2 {
 		t.Error("the log does not tell that both ended by the shutdown")
 	}

@@ -6,11 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -61,7 +57,7 @@ func (r *rig) setRules(t testing.TB, change func(byName map[string]*route.Rule))
 	for _, rule := range table.Rules() {
 		want += table.Explain(rule.Msg) + "\n"
 	}
-	cluster.Eventually(t, "the rules are in force", func() bool { return page(t, r.agent, "/routes") == want })
+	cluster.Eventually(t, "the rules are in force", func() bool { return r.agent.Page(t, "/routes") == want })
 }
 
 func changedRules(t testing.TB, change func(byName map[string]*route.Rule)) *route.Table {
@@ -85,36 +81,6 @@ func changedRules(t testing.TB, change func(byName map[string]*route.Rule)) *rou
 	return table
 }
 
-// page is what the operators' endpoint of a process shows.
-func page(t testing.TB, p *cluster.Process, path string) string {
-	t.Helper()
-	resp, err := http.Get("http://" + p.App.Self().Meta[discovery.MetaHTTP] + path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
-// metric is the value of a metric of a process: `agent_closed_total{reason="eof"}`.
-func metric(t testing.TB, p *cluster.Process, name string) float64 {
-	t.Helper()
-	for line := range strings.Lines(page(t, p, "/metrics")) {
-		if value, ok := strings.CutPrefix(line, "cellmesh_"+name+" "); ok {
-			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return n
-		}
-	}
-	return 0
-}
-
 // wantMetric waits until a metric has a value.
 func wantMetric(t testing.TB, p *cluster.Process, name string, want float64) {
 	t.Helper()
@@ -125,7 +91,7 @@ func wantMetric(t testing.TB, p *cluster.Process, name string, want float64) {
 		}
 	}()
 	cluster.Eventually(t, fmt.Sprintf("%s is %v", name, want), func() bool {
-		got = metric(t, p, name)
+		got = p.Metric(t, name)
 		return got == want
 	})
 }

@@ -67,7 +67,7 @@ func TestBrokenFrames(t *testing.T) {
 			if test.reason == "" {
 				name = `client_connections_rejected_total{reason="handshake"}`
 			}
-			before := metric(t, r.agent, name)
+			before := r.agent.Metric(t, name)
 			c := r.raw(t)
 			write(t, c, test.bytes)
 			if test.close {
@@ -140,7 +140,7 @@ func TestWebSocketFrames(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			name := `agent_closed_total{reason="` + test.reason + `"}`
-			before := metric(t, r.agent, name)
+			before := r.agent.Metric(t, name)
 			c := open(t)
 			write(t, c.NetConn(), []byte(test.bytes))
 			if _, _, err := c.ReadMessage(); !websocket.IsCloseError(err, test.code) {

@@ -14,7 +14,7 @@ import (
 // refused is how many messages the agent has refused with a code.
 func (r *rig) refused(t testing.TB, code pb.ResultCode) float64 {
 	t.Helper()
-	return metric(t, r.agent, fmt.Sprintf("agent_refused_total{code=%q}", code))
+	return r.agent.Metric(t, fmt.Sprintf("agent_refused_total{code=%q}", code))
 }
 
 // Every kind of refusal: a client that understands is told which message, the
@@ -110,7 +110,7 @@ func TestRulesAreSwapped(t *testing.T) {
 	p.send(t, &pb.PingACK{})
 	p.wantReject(t, pb.PingACKID, pb.ResultCode_MessageBlocked)
 
-	good := page(t, r.agent, "/routes")
+	good := r.agent.Page(t, "/routes")
 	for _, bad := range []struct{ text, why string }{
 		{`{"rules":[{"msg":"EchoREQ","id":1,"service":"game","rule":"pass"}]}`, "id is 1, but the name gives 3323"},
 		{`{"rules":[`, "unexpected EOF"},
@@ -119,7 +119,7 @@ func TestRulesAreSwapped(t *testing.T) {
 	} {
 		r.Set(route.Key, bad.text)
 		cluster.Eventually(t, "the log says: "+bad.why, func() bool { return strings.Contains(r.agent.Log(), bad.why) })
-		if now := page(t, r.agent, "/routes"); now != good {
+		if now := r.agent.Page(t, "/routes"); now != good {
 			t.Fatalf("after a table that is refused (%s) the rules are\n%s\nwant\n%s", bad.why, now, good)
 		}
 	}
@@ -127,7 +127,7 @@ func TestRulesAreSwapped(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.wantEcho(t, "three")
-	if now := page(t, r.agent, "/routes"); now != good {
+	if now := r.agent.Page(t, "/routes"); now != good {
 		t.Errorf("after the key is deleted the rules are\n%s\nwant\n%s", now, good)
 	}
 	r.setRules(t, func(map[string]*route.Rule) {})
@@ -144,7 +144,7 @@ func TestRoutesPage(t *testing.T) {
 		"13457":   "VerifyREQ (ID 13457): pass",
 		"Nobody":  "Nobody: blocked, because it has no rule",
 	} {
-		if got := page(t, r.agent, "/routes?explain="+question); !strings.HasPrefix(got, want) {
+		if got := r.agent.Page(t, "/routes?explain="+question); !strings.HasPrefix(got, want) {
 			t.Errorf("%s: %q, want it to begin with %q", question, got, want)
 		}
 	}

@@ -17,7 +17,9 @@ func (w *World) verify(_ context.Context, c *agentapi.Client, req *pb.VerifyREQ)
 	}
 	grant, err := w.tokens.Verify(req.GameToken, w.app.Self().ID)
 	if err != nil {
-		w.app.Log.Info("token refused", "agent", c.Agent(), "err", err)
+		if unsaid, ok := w.refusals.Say(); ok {
+			w.app.Log.Info("token refused", "agent", c.Agent(), "err", err, "unsaid", unsaid)
+		}
 		switch {
 		case errors.Is(err, loginapi.ErrOtherAudience):
 			return nil, msgmux.Refuse(pb.ResultCode_GameNotFound, "the game that login chose is gone: log in again")

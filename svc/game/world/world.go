@@ -14,15 +14,17 @@ import (
 	"github.com/davyxu/cellmesh_demo/svc/hub/hubapi"
 	"github.com/davyxu/cellmesh_demo/svc/login/loginapi"
 	"github.com/davyxu/cellmesh_demo/util/msgmux"
+	"github.com/davyxu/cellmesh_demo/util/rarely"
 )
 
 // World is the game service.
 type World struct {
-	app     *basefx.App
-	tokens  *loginapi.Verifier
-	gate    *msgmux.Mux[*agentapi.Client] // messages of clients that are no players yet
-	play    *msgmux.Mux[*Player]          // messages of players
-	players atomic.Int64
+	app      *basefx.App
+	tokens   *loginapi.Verifier
+	refusals *rarely.Log                   // of tokens
+	gate     *msgmux.Mux[*agentapi.Client] // messages of clients that are no players yet
+	play     *msgmux.Mux[*Player]          // messages of players
+	players  atomic.Int64
 }
 
 // Player is a verified client as handlers see it. What happens to one player
@@ -35,7 +37,7 @@ type Player struct {
 
 // New makes the game service. A new message gets its line here.
 func New(*flag.FlagSet) basefx.Service {
-	w := &World{gate: msgmux.New[*agentapi.Client](), play: msgmux.New[*Player]()}
+	w := &World{refusals: rarely.New(), gate: msgmux.New[*agentapi.Client](), play: msgmux.New[*Player]()}
 	msgmux.Handle(w.gate, w.verify)
 	msgmux.Handle(w.play, w.echo)
 	return w
