@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 func TestBench(t *testing.T) {
 	dir := t.TempDir()
 	var out, log bytes.Buffer
-	code := run([]string{"-case=broadcast", "-runs=1", "-for=100ms", "-warmup=50ms", "-dir=" + dir, "-json=" + filepath.Join(dir, "result.json")}, &out, &log)
+	code := run([]string{"-case=broadcast", "-runs=1", "-for=100ms", "-warmup=50ms", "-calm=9", "-dir=" + dir, "-json=" + filepath.Join(dir, "result.json")}, &out, &log)
 	if code != 0 {
 		t.Fatalf("exit %d\n%s", code, log.String())
 	}

@@ -182,7 +182,7 @@ func crowdCase(o options) benchCase {
 			{figure: agents, name: "  agents", unit: count},
 			{figure: cpuServers, name: "  cores busy, servers", unit: decimal, over: alone},
 			{figure: cpuRobot, name: "  cores busy, robot", unit: decimal, over: alone},
-			{figure: cpuOthers, name: "  cores busy, others, idle clients too", unit: decimal, over: alone},
+			{figure: cpuOthers, name: "  cores busy, others", unit: decimal, over: alone},
 		},
 	}
 }

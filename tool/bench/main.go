@@ -29,7 +29,7 @@
 //     and backend; agent and game) have taken, user and system, in seconds per
 //     million echoes; the line below it has memsd, hub, login and social in it too.
 //     Others are what else ran on this machine: figures are good only if that is
-//     next to nothing.
+//     next to nothing. A measurement that was disturbed (-calm) is repeated.
 //   - idle-tcp, idle-ws: resident memory of agent (/proc/PID/statm) with so many
 //     verified connections that only heartbeat, less that without them, divided
 //     by their number; after its garbage has been collected and the figure stands
@@ -70,6 +70,7 @@ type options struct {
 	warmup time.Duration
 	json   string
 	dir    string
+	calm   float64
 	idle   int
 	crowd  int
 	loop   string
@@ -91,13 +92,14 @@ func run(args []string, out, log io.Writer) int {
 	fs.DurationVar(&o.warmup, "warmup", time.Second, "how long robots play before it begins")
 	fs.StringVar(&o.json, "json", "", "write all figures to this file")
 	fs.StringVar(&o.dir, "dir", "", "folder for programs and logs; kept if given, else temporary and kept only if something fails")
+	fs.Float64Var(&o.calm, "calm", 0.2, "measure again, a few times, when something else has kept more than so many processor cores busy")
 	fs.IntVar(&o.idle, "idle", 20_000, "connections of the idle cases")
 	fs.IntVar(&o.crowd, "crowd", 50_000, "idle connections of the case crowd")
 	fs.StringVar(&o.loop, "loop", "", "be the server that case broadcast compares with, at this address (bench starts it by itself)")
 	if err := fs.Parse(args); err != nil {
 		return 2
 	}
-	if fs.NArg() > 0 || o.runs < 1 || o.lasts <= 0 || o.warmup < 0 || o.idle < 1 || o.crowd < 1 {
+	if fs.NArg() > 0 || o.runs < 1 || o.lasts <= 0 || o.warmup < 0 || o.calm <= 0 || o.idle < 1 || o.crowd < 1 {
 		fmt.Fprintln(log, "bench: what is", strings.Join(args, " "), "to mean? -h tells what there is")
 		return 2
 	}

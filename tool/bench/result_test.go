@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -155,5 +158,32 @@ func TestMicros(t *testing.T) {
 		if got := micros(v); got != want {
 			t.Errorf("%v: %s, want %s", v, got, want)
 		}
+	}
+}
+
+// A turn that something else disturbed is taken again, and a few times at most.
+func TestDisturbedTurnsAreRepeated(t *testing.T) {
+	for _, test := range []struct {
+		others []float64
+		want   float64
+	}{
+		{[]float64{0.1}, 0.1}, {[]float64{0.9, 0.1}, 0.1}, {[]float64{0.9, 0.8, 0.5, 0.6, 0.7, 0.1}, 0.5},
+	} {
+		b := &bench{options: options{calm: 0.2}, log: io.Discard}
+		n := 0
+		found, err := b.take(t.Context(), func(_ context.Context, _ *bench, record func(string, figures)) error {
+			record(relay, figures{cpuOthers: 0})
+			record(ours, figures{cpuOthers: test.others[n]})
+			n++
+			return nil
+		})
+		if err != nil || len(found) != 2 || found[1].side != ours || found[1].figures[cpuOthers] != test.want {
+			t.Errorf("%v: %v, %v", test.others, found, err)
+		}
+	}
+	failed := errors.New("failed")
+	b := &bench{options: options{calm: 0.2}, log: io.Discard}
+	if _, err := b.take(t.Context(), func(context.Context, *bench, func(string, figures)) error { return failed }); err != failed {
+		t.Errorf("%v", err)
 	}
 }

@@ -103,14 +103,14 @@ func (b *bench) play(ctx context.Context, s *servers, op string, args ...string)
 	if err := r.until(ctx, robotapi.LineMeasuring); err != nil {
 		return nil, err
 	}
-	before, err := s.cpu()
+	before, err := b.cpu(s)
 	if err != nil {
 		return nil, err
 	}
 	if err := r.until(ctx, robotapi.LineMeasured); err != nil {
 		return nil, err
 	}
-	after, err := s.cpu()
+	after, err := b.cpu(s)
 	if err != nil {
 		return nil, err
 	}
@@ -124,36 +124,42 @@ func (b *bench) play(ctx context.Context, s *servers, op string, args ...string)
 	}
 	millions := float64(o.Count) / 1e6
 	all := (after.all - before.all).Seconds()
+	others := (after.machine - before.machine) - (after.children - before.children)
 	return figures{
 		opsPerSec: o.PerSecond, p50: o.P50, p99: o.P99,
 		cpuPath: (after.path - before.path).Seconds() / millions, cpuAll: all / millions,
 		cpuServers: all / report.Seconds, cpuRobot: report.CPU / report.Seconds,
-		cpuOthers: ((after.machine - before.machine).Seconds() - all - report.CPU) / report.Seconds,
+		cpuOthers: max(others.Seconds()/report.Seconds, 0), // the kernel does not count both in the same way
 	}, nil
 }
 
 // cpuUse is processor time taken so far.
 type cpuUse struct {
 	path, all time.Duration // by servers
+	children  time.Duration // by everything that bench has started
 	machine   time.Duration // by everything
 }
 
-func (s *servers) cpu() (use cpuUse, err error) {
-	if use.machine, err = machineTime(); err != nil {
-		return use, err
-	}
-	for _, c := range s.all {
+func (b *bench) cpu(s *servers) (use cpuUse, err error) {
+	for _, c := range b.running {
 		if c.ended() {
-			return use, c.obituary()
+			if slices.Contains(s.all, c) {
+				return use, c.obituary()
+			}
+			continue // robots of an earlier part
 		}
 		t, err := cpuTime(c.pid())
 		if err != nil {
 			return use, err
 		}
-		use.all += t
+		use.children += t
+		if slices.Contains(s.all, c) {
+			use.all += t
+		}
 		if slices.Contains(s.path, c) {
 			use.path += t
 		}
 	}
-	return use, nil
+	use.machine, err = machineTime()
+	return use, err
 }
