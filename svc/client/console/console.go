@@ -34,6 +34,7 @@ type Console struct {
 	version  string
 	secret   string
 	wait     time.Duration
+	patience time.Duration // for last replies
 
 	app  *basefx.App
 	said map[string]bool // what the person was told while waiting; owned by run
@@ -46,7 +47,7 @@ type Console struct {
 
 // New makes the client and adds its flags.
 func New(fs *flag.FlagSet) basefx.Service {
-	c := &Console{said: map[string]bool{}, waiting: map[string]int{}, back: make(chan struct{}, 1)}
+	c := &Console{patience: lastReplies, said: map[string]bool{}, waiting: map[string]int{}, back: make(chan struct{}, 1)}
 	fs.StringVar(&c.login, "login", "", "address of login; empty finds it through memsd")
 	fs.StringVar(&c.commType, "commtype", "tcp", "how to connect: tcp or ws (WebSocket)")
 	fs.StringVar(&c.uid, "uid", defaultUID(), "who to be")
@@ -155,7 +156,7 @@ func (e *endedByServer) Error() string {
 
 // awaitReplies waits until every own line has come back.
 func (c *Console) awaitReplies(ctx context.Context, conn *clientapi.Conn) error {
-	timeout := time.NewTimer(lastReplies)
+	timeout := time.NewTimer(c.patience)
 	defer timeout.Stop()
 	for {
 		c.mu.Lock()
@@ -169,7 +170,7 @@ func (c *Console) awaitReplies(ctx context.Context, conn *clientapi.Conn) error 
 		case <-conn.Done():
 			return lost(conn)
 		case <-timeout.C:
-			return fmt.Errorf("%d of the lines sent did not come back within %v", n, lastReplies)
+			return fmt.Errorf("%d of the lines sent did not come back within %v", n, c.patience)
 		case <-ctx.Done():
 			return nil
 		}

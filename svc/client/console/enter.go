@@ -17,26 +17,33 @@ const retryEvery = 300 * time.Millisecond
 // enter logs in and connects. Servers that are not up yet are waited for, and
 // the person is told once for what.
 func (c *Console) enter(ctx context.Context) (*clientapi.Conn, error) {
-	deadline := time.Now().Add(c.wait)
-	waitCtx, cancel := context.WithDeadline(ctx, deadline)
+	wait, cancel := context.WithTimeout(ctx, c.wait)
 	defer cancel()
 	cfg := &clientapi.Config{
 		CommType: c.commType, Version: c.version, Platform: c.platform, UID: c.uid, Credential: c.secret,
 		Features: uint32(pb.VerifyREQ_Reject),
 	}
+	var last error
 	for {
-		conn, err := c.tryEnter(ctx, waitCtx, cfg)
-		if err == nil {
+		conn, err := c.tryEnter(ctx, wait, cfg)
+		switch {
+		case err == nil:
 			return conn, nil
-		}
-		if !comesUp(err) || ctx.Err() != nil || time.Now().After(deadline) {
+		case ctx.Err() != nil || !comesUp(err):
 			return nil, err
+		case !errors.Is(err, context.DeadlineExceeded) || last == nil: // else wait is over, which says little
+			last = err
 		}
-		c.sayWaiting(err.Error())
+		if wait.Err() == nil {
+			c.sayWaiting(last.Error())
+		}
 		select {
 		case <-time.After(retryEvery):
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		case <-wait.Done():
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			return nil, fmt.Errorf("gave up after %v: %w", c.wait, last)
 		}
 	}
 }
