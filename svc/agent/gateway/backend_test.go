@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -96,6 +97,82 @@ func TestBackendAway(t *testing.T) {
 	social.wantEvents(t, "open alice", "ChatREQ", "ChatREQ")
 	p.wantEcho(t, "nothing was refused")
 	w.undisturbed(t)
+}
+
+// A client whose backend goes away is introduced to another instance with its
+// next message, ahead of it, and stays there when the first one comes back.
+func TestMovesToAnotherInstance(t *testing.T) {
+	r := newRig(t)
+	second := r.stub(t, "game")
+	r.linked(t, "game", 2)
+	p := r.dial(t, "tcp")
+	p.verify(t, "alice", r.game.App.Self().ID, newClient)
+	if err := r.game.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	r.linked(t, "game", 1)
+	p.wantEcho(t, "over there")
+	second.wantEvent(t, "opened alice")
+	r.game = r.stub(t, "game")
+	r.linked(t, "game", 2)
+	p.wantEcho(t, "still there")
+	p.session.Close(nil)
+	second.wantEvent(t, "closed alice: EOF")
+	if events := r.game.all(); len(events) > 0 {
+		t.Errorf("the game that came back heard of a client that is not its own: %q", events)
+	}
+}
+
+// A game that goes and comes again and again, with clients that never stop
+// asking: each is introduced every time, once, and none is left over.
+func TestGameFlaps(t *testing.T) {
+	r := newRig(t, "-maxviolations=0")
+	const clients = 10
+	var all []*peer
+	for i := range clients {
+		all = append(all, r.enter(t, []string{"tcp", "ws"}[i%2], fmt.Sprint("user", i), newClient))
+	}
+	stop := make(chan struct{})
+	var asking sync.WaitGroup
+	for _, p := range all {
+		asking.Go(func() {
+			tick := time.NewTicker(time.Millisecond)
+			defer tick.Stop()
+			for {
+				select {
+				case <-tick.C:
+					p.session.SendMessage(pb.EchoREQID, []byte("\n\x03ask"))
+				case <-stop:
+					return
+				}
+			}
+		})
+	}
+	for range 3 {
+		if err := r.game.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		r.game = r.stub(t, "game")
+		for i := range clients {
+			r.game.wantEvent(t, fmt.Sprint("opened user", i))
+		}
+	}
+	close(stop)
+	asking.Wait()
+	for i, p := range all {
+		p.send(t, &pb.EchoREQ{Content: []byte("last")})
+		for got := p.next(t); got.body != "\n\x04last"; got = p.next(t) {
+			if got.id != pb.EchoACKID {
+				t.Fatalf("user%d got %v", i, got)
+			}
+		}
+		p.session.Close(nil)
+		r.game.wantEvent(t, fmt.Sprintf("closed user%d: EOF", i))
+	}
+	if events := r.game.all(); len(events) != 2*clients {
+		t.Errorf("the game heard %q", events)
+	}
+	wantMetric(t, r.game.Process, "backend_clients", 0)
 }
 
 // Without any game nobody can verify: a client that understands is told so.
