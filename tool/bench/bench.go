@@ -94,7 +94,8 @@ type found struct {
 
 // take takes a turn, again if it was disturbed. Of several the least disturbed
 // counts.
-func (b *bench) take(ctx context.Context, t turn) (best []found, err error) {
+func (b *bench) take(ctx context.Context, t turn) ([]found, error) {
+	var best []found
 	least := math.Inf(1)
 	for try := 1; try <= tries; try++ {
 		var all []found

@@ -5,10 +5,14 @@
 // it what to do when something happens:
 //
 //	func greet(r *player.Robot) {
-//		said := r.Op("greet")
-//		r.Pace(func(due time.Duration) { r.Send(&pb.ChatREQ{Content: "hello from " + r.UID}) })
+//		greeting, heard, since := "hello from "+r.UID, r.Op("greet"), time.Duration(0)
+//		r.Pace(func(due time.Duration) {
+//			since = due
+//			r.Send(&pb.ChatREQ{Content: greeting})
+//		})
 //		player.Hear(r, func(m *pb.ChatACK) {
-//			if strings.HasSuffix(m.Content, r.UID) {
+//			if m.Content == greeting {
+//				r.Record(heard, since)
 //				r.Again()
 //			}
 //		})
