@@ -11,11 +11,11 @@ import (
 )
 
 // verify makes a client a player, if its token says so.
-func (w *World) verify(_ context.Context, c *agentapi.Client, req *pb.VerifyREQ) (*pb.VerifyACK, error) {
+func (w *World) verify(ctx context.Context, c *agentapi.Client, req *pb.VerifyREQ) (*pb.VerifyACK, error) {
 	if c.Verified() {
 		return nil, msgmux.Refuse(pb.ResultCode_AlreadyVerified, "this connection is %s already", c.Who().UID)
 	}
-	grant, err := w.tokens.Verify(req.GameToken, w.app.Self().ID)
+	grant, err := w.tokens.Verify(ctx, req.GameToken, w.app.Self().ID)
 	if err != nil {
 		if unsaid, ok := w.refusals.Say(); ok {
 			w.app.Log.Info("token refused", "agent", c.Agent(), "err", err, "unsaid", unsaid)

@@ -141,7 +141,7 @@ func (l *login) granted(ack *pb.LoginACK, uid string) {
 	if ack.Result != pb.ResultCode_NoError || ack.Server.GetIp() != "127.0.0.1" || ack.Server.GetPort() != 8001 || ack.GameSvcId != "game#0@dev" {
 		l.t.Errorf("answered %v", ack)
 	}
-	grant, err := loginapi.NewVerifier(l.reg).Verify(ack.GameToken, "game#0@dev")
+	grant, err := loginapi.NewVerifier(l.reg).Verify(context.Background(), ack.GameToken, "game#0@dev")
 	if err != nil || grant.UID != uid {
 		l.t.Errorf("the token grants %+v, %v", grant, err)
 	}

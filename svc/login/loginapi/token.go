@@ -7,6 +7,7 @@
 package loginapi
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
@@ -95,26 +96,33 @@ func (s *Signer) Sign(g Grant, now time.Time) (string, error) {
 type Verifier struct {
 	registry discovery.Registry
 	parser   *jwt.Parser
+	patience time.Duration
 }
+
+// keyPatience is how long a token waits for a key that is not known yet: a new
+// login's clients may be faster than discovery.
+const keyPatience = time.Second
 
 // NewVerifier makes a verifier.
 func NewVerifier(registry discovery.Registry) *Verifier {
-	return &Verifier{registry, jwt.NewParser(
+	parser := jwt.NewParser(
 		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}), // pinned: a token does not choose how it is checked
 		jwt.WithIssuer(issuer), jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(leeway),
-	)}
+	)
+	return &Verifier{registry, parser, keyPatience}
 }
 
 // Verify says what token grants at the game self. The error wraps ErrInvalid,
-// ErrExpired or ErrOtherAudience.
-func (v *Verifier) Verify(token, self string) (Grant, error) {
+// ErrExpired or ErrOtherAudience. It takes up to a second if the token's key is
+// not known, or until ctx is done.
+func (v *Verifier) Verify(ctx context.Context, token, self string) (Grant, error) {
 	var c claims
 	_, err := v.parser.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) {
 		kid, ok := t.Header["kid"].(string)
 		if !ok {
 			return nil, errors.New("no key ID")
 		}
-		return publicKey(v.registry.Snapshot(), kid, time.Now())
+		return v.key(ctx, kid)
 	})
 	switch {
 	case errors.Is(err, jwt.ErrTokenExpired):
@@ -127,4 +135,20 @@ func (v *Verifier) Verify(token, self string) (Grant, error) {
 		return Grant{}, fmt.Errorf("%w: for %s, this is %s", ErrOtherAudience, c.Audience[0], self)
 	}
 	return Grant{UID: c.Subject, Epoch: c.Epoch, GameID: c.Audience[0], ID: c.ID, Expires: c.ExpiresAt.Time}, nil
+}
+
+// key is the public key named kid, waited for if it is not there yet.
+func (v *Verifier) key(ctx context.Context, kid string) (ed25519.PublicKey, error) {
+	ctx, cancel := context.WithTimeout(ctx, v.patience)
+	defer cancel()
+	for {
+		snap := v.registry.Snapshot()
+		key, err := publicKey(snap, kid, time.Now())
+		if err == nil {
+			return key, nil
+		}
+		if _, werr := v.registry.Wait(ctx, snap.Revision()); werr != nil {
+			return nil, err
+		}
+	}
 }

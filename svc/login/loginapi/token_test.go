@@ -41,7 +41,9 @@ func newOffice(t testing.TB) office {
 	if err := s.Publish(t.Context(), reg); err != nil {
 		t.Fatal(err)
 	}
-	return office{s, NewVerifier(reg), reg}
+	v := NewVerifier(reg)
+	v.patience = 0 // tests of other keys need not wait for them
+	return office{s, v, reg}
 }
 
 // grant is what tokens of the tests say.
@@ -80,20 +82,20 @@ func (o office) forge(t testing.TB, method jwt.SigningMethod, key any, change fu
 func TestToken(t *testing.T) {
 	o := newOffice(t)
 	want := grant()
-	got, err := o.Verify(o.sign(t, want), game)
+	got, err := o.Verify(t.Context(), o.sign(t, want), game)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got.UID != want.UID || got.Epoch != want.Epoch || got.GameID != want.GameID || got.ID == "" || got.Expires.Unix() != want.Expires.Unix() {
 		t.Errorf("%+v became %+v", want, got)
 	}
-	again, err := o.Verify(o.sign(t, want), game)
+	again, err := o.Verify(t.Context(), o.sign(t, want), game)
 	if err != nil || again.ID == got.ID {
 		t.Errorf("two tokens have the ID %q, %v", again.ID, err)
 	}
 	// The tests below forge tokens that are refused for one thing each; this one
 	// has nothing wrong.
-	if _, err := o.Verify(o.forge(t, jwt.SigningMethodEdDSA, o.private, nil), game); err != nil {
+	if _, err := o.Verify(t.Context(), o.forge(t, jwt.SigningMethodEdDSA, o.private, nil), game); err != nil {
 		t.Error(err)
 	}
 }
@@ -175,7 +177,7 @@ func TestRefusedTokens(t *testing.T) {
 		"an epoch that is a word":     {claim("epoch", "seven"), ErrInvalid},
 	}
 	for name, c := range cases {
-		g, err := o.Verify(c.token, game)
+		g, err := o.Verify(t.Context(), c.token, game)
 		if !errors.Is(err, c.err) || g != (Grant{}) {
 			t.Errorf("%s: %v, %v, want %v", name, g, err, c.err)
 		}
@@ -191,7 +193,7 @@ func TestRefusedTokens(t *testing.T) {
 		}
 		b := []byte(good)
 		b[i] ^= 1
-		if _, err := o.Verify(string(b), game); err == nil {
+		if _, err := o.Verify(t.Context(), string(b), game); err == nil {
 			t.Errorf("accepted with byte %d changed", i)
 		}
 	}
@@ -211,11 +213,11 @@ func TestExpiry(t *testing.T) {
 		o := newOffice(t)
 		token := o.sign(t, grant())
 		time.Sleep(5*time.Minute + leeway - time.Second)
-		if _, err := o.Verify(token, game); err != nil {
+		if _, err := o.Verify(t.Context(), token, game); err != nil {
 			t.Errorf("within the leeway: %v", err)
 		}
 		time.Sleep(2 * time.Second)
-		if _, err := o.Verify(token, game); !errors.Is(err, ErrExpired) {
+		if _, err := o.Verify(t.Context(), token, game); !errors.Is(err, ErrExpired) {
 			t.Errorf("after it: %v", err)
 		}
 	})
@@ -258,7 +260,7 @@ func TestWrongKeys(t *testing.T) {
 		if err := discovery.Set(t.Context(), o.reg, keyPrefix+o.kid, text); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := o.Verify(token, game); !errors.Is(err, ErrInvalid) {
+		if _, err := o.Verify(t.Context(), token, game); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -298,7 +300,7 @@ func TestKeyStaysPublished(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := v.Verify(token, game); err != nil {
+			if _, err := v.Verify(t.Context(), token, game); err != nil {
 				t.Errorf("%s: %v", when, err)
 			}
 		}
@@ -425,7 +427,7 @@ func FuzzVerify(f *testing.F) {
 	f.Add("a.b.c")
 	f.Add(o.forge(f, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil))
 	f.Fuzz(func(t *testing.T, token string) {
-		g, err := o.Verify(token, game)
+		g, err := o.Verify(t.Context(), token, game)
 		if err == nil && (g.UID != "alice" || !strings.HasPrefix(token, good[:len(good)-1])) {
 			t.Fatalf("%q is good for %+v", token, g)
 		}
@@ -446,8 +448,34 @@ func BenchmarkVerify(b *testing.B) {
 	token := o.sign(b, grant())
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := o.Verify(token, game); err != nil {
+		if _, err := o.Verify(context.Background(), token, game); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A login's clients may come to a game before discovery has told it the key.
+func TestKeyComesLate(t *testing.T) {
+	reg := discovery.NewMemory().Open()
+	defer reg.Close()
+	s, err := NewSigner()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	token, err := s.Sign(Grant{UID: "alice", Epoch: 1, GameID: game, Expires: now.Add(time.Minute)}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verified := make(chan error, 1)
+	go func() {
+		_, err := NewVerifier(reg).Verify(t.Context(), token, game)
+		verified <- err
+	}()
+	if err := s.Publish(t.Context(), reg); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-verified; err != nil {
+		t.Fatal(err)
 	}
 }
