@@ -15,7 +15,8 @@ import (
 // on, and for a while (spread) every client's messages run on goroutines of
 // their own from the start.
 const (
-	patience   = 5 * time.Millisecond // until two looks see the same turn: at most twice as long
+	patience   = 5 * time.Millisecond // between two looks
+	stuckLooks = 2                    // that find the turn of the look before still under way: it lasts 10 to 15 ms
 	firstGuard = time.Second          // how long to spread the first time
 	longGuard  = 8 * time.Second      // and at most; doubled while handlers block as soon as it is over
 	idleLooks  = 5                    // after which nobody needs to look any more
@@ -77,19 +78,28 @@ func (a *agent) watch() {
 	t := &a.turns
 	var until, lately time.Time
 	guard := firstGuard
-	last, idle := t.state.Load(), 0
+	last, idle, stuck := t.state.Load(), 0, 0
+	looked := time.Now()
 	for {
-		var now time.Time
 		select {
-		case now = <-look.C:
+		case <-look.C:
 		case <-t.over:
 			return
 		}
+		now := time.Now()
+		late := now.Sub(looked) > 2*patience
+		looked = now
 		v := t.state.Load()
 		switch {
 		case v != last:
-			idle = 0
+			idle, stuck = 0, 0
 		case v&busy != 0 && v&taken == 0:
+			if late {
+				break // we had no processor; neither may the handler have had one
+			}
+			if stuck++; stuck < stuckLooks {
+				break
+			}
 			if !t.state.CompareAndSwap(v, v|taken) {
 				break // it has just ended
 			}
