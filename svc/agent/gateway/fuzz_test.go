@@ -61,7 +61,7 @@ func TestRandomFrames(t *testing.T) {
 	r := newRig(t, "-hold=0s", "-maxviolations=20", "-loglevel=error")
 	w := r.witness(t)
 	known := pb.Messages()
-	for i := range uint64(80) {
+	for i := range uint64(50) {
 		random := rand.New(rand.NewPCG(i, 1))
 		how := byte(random.IntN(16))
 		frames := [][]byte{onWire(pb.VerifyREQID, encode(t, &pb.VerifyREQ{GameToken: "random", Features: random.Uint32()}))}

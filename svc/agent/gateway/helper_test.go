@@ -81,19 +81,19 @@ func changedRules(t testing.TB, change func(byName map[string]*route.Rule)) *rou
 	return table
 }
 
-// wantMetric waits until a metric has a value.
+// wantMetric waits until a metric has a value. It asks less often than others
+// do: an answer is long.
 func wantMetric(t testing.TB, p *cluster.Process, name string, want float64) {
 	t.Helper()
-	got := -1.0
-	defer func() {
-		if t.Failed() {
-			t.Logf("%s was %v, want %v", name, got, want)
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		got := p.Metric(t, name)
+		if got == want {
+			return
 		}
-	}()
-	cluster.Eventually(t, fmt.Sprintf("%s is %v", name, want), func() bool {
-		got = p.Metric(t, name)
-		return got == want
-	})
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is %v, want %v", name, got, want)
+		}
+	}
 }
 
 // frame is a message that a client got.

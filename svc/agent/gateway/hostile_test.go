@@ -17,7 +17,6 @@ import (
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/agent/route"
 	"github.com/davyxu/cellmesh_demo/tool/cluster"
-	"github.com/davyxu/cellmesh_demo/util/discovery"
 )
 
 var storm = flag.Int("storm", 2000, "connections of the connect-and-close storm")
@@ -300,37 +299,14 @@ func (r *rig) answers() bool {
 	return err == nil
 }
 
-// How long a client may be silent is changed live; a value that makes no sense
-// is told once and changes nothing; who says something stays.
+// How long a client may be silent is changed live; who says something stays.
 func TestHeartbeat(t *testing.T) {
 	t.Parallel()
-	const key = "config/agent/heartbeat_sec"
 	r := newRig(t)
 	w := r.witness(t)
 	silent := r.enter(t, "tcp", "silent", oldClient)
-	stays := func(value, log string) {
-		t.Helper()
-		if value == "" {
-			if err := discovery.Delete(t.Context(), r.Registry, key); err != nil {
-				t.Fatal(err)
-			}
-		} else {
-			r.Set(key, value)
-		}
-		cluster.Eventually(t, "the log says "+log, func() bool { return strings.Contains(r.agent.Log(), log) })
-	}
-	stays("3600", "silence=1h0m0s")
-	stays("soon", "value=soon")
-	stays("-1", "value=-1")
-	stays("99999999999", "value=99999999999")
-	if n := strings.Count(r.agent.Log(), "heartbeat refused"); n != 3 {
-		t.Errorf("%d refusals in the log, want 3", n)
-	}
-	if !strings.Contains(r.agent.Log(), "still=1h0m0s") {
-		t.Error("the last good value was not kept")
-	}
 	silent.wantEcho(t, "lives")
-	r.Set(key, "1")
+	r.Set("config/agent/heartbeat_sec", "1")
 	silent.wantEnd(t)
 	r.closed(t, "idle", 1)
 	r.game.wantEvent(t, "closed silent: cellnet: idle for too long")
