@@ -204,6 +204,13 @@ func Connect(ctx context.Context, g Grant, cfg *Config, h Handler) (*Conn, error
 		<-c.done
 		return nil, fmt.Errorf("agent %s: %w", g.Agent, context.Cause(enter))
 	case <-c.done:
+		select {
+		case ack := <-c.answer: // the server's last word
+			if ack.Result != pb.ResultCode_NoError {
+				return nil, &Refused{"verify", ack.Result, ack.Reason}
+			}
+		default:
+		}
 		return nil, fmt.Errorf("agent %s: %w", g.Agent, c.err)
 	}
 }
@@ -256,6 +263,15 @@ func (c *connHandler) Frame(b []byte) error {
 		return nil
 	case c.verified.Load():
 		return c.handler.Message(id, b[2:])
+	case id == pb.RejectACKID:
+		var no pb.RejectACK
+		if err := proto.Unmarshal(b[2:], &no); err != nil {
+			return fmt.Errorf("decode RejectACK: %w", err)
+		}
+		if no.MsgId == 0 || no.MsgId == uint32(pb.VerifyREQID) { // the agent cannot let us in, or closes
+			c.answered(&pb.VerifyACK{Result: no.Code, Reason: no.Reason})
+		}
+		return nil
 	case id != pb.VerifyACKID:
 		return nil // pushed to everybody, before we were told that we are in
 	}
@@ -264,11 +280,16 @@ func (c *connHandler) Frame(b []byte) error {
 		return fmt.Errorf("decode VerifyACK: %w", err)
 	}
 	c.verified.Store(ack.Result == pb.ResultCode_NoError)
+	c.answered(&ack)
+	return nil
+}
+
+// answered passes on the answer to VerifyREQ.
+func (c *connHandler) answered(ack *pb.VerifyACK) {
 	select {
-	case c.answer <- &ack:
+	case c.answer <- ack:
 	default: // a second answer
 	}
-	return nil
 }
 
 func (c *connHandler) Batch() {

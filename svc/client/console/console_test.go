@@ -175,6 +175,7 @@ type server struct {
 	logins int
 	refuse int // so many logins
 	verify pb.ResultCode
+	absent int // so many times no game is there to verify
 	chat   func(*cellnet.Session) error // instead of answering
 }
 
@@ -217,6 +218,9 @@ func (v *visit) Frame(b []byte) error {
 		reply = ack
 	case pb.VerifyREQID:
 		reply = &pb.VerifyACK{Result: v.verify}
+		if v.absent--; v.absent >= 0 {
+			reply = &pb.RejectACK{MsgId: uint32(pb.VerifyREQID), Code: pb.ResultCode_ServiceUnavailable, Reason: "no game is there"}
+		}
 	default:
 		return v.chat(v.session)
 	}
@@ -271,13 +275,13 @@ func TestLostWhileWaitingForInput(t *testing.T) {
 
 // Servers that are not up yet are waited for; the person is told once for what.
 func TestWaiting(t *testing.T) {
-	s := serve(t, &server{refuse: 3, chat: func(*cellnet.Session) error { return nil }})
+	s := serve(t, &server{refuse: 3, absent: 2, chat: func(*cellnet.Session) error { return nil }})
 	term := run(t, "-login="+s.addr)
 	term.keys.Close()
 	if end := term.end(); end != "" {
 		t.Errorf("ended with %q", end)
 	}
-	if got, want := term.errors.String(), "waiting: login refused: no game is up (GameNotFound)\n"; got != want {
+	if got, want := term.errors.String(), "waiting: login refused: no game is up (GameNotFound)\nwaiting: verify refused: no game is there (ServiceUnavailable)\n"; got != want {
 		t.Errorf("said %q, want %q", got, want)
 	}
 }

@@ -77,7 +77,8 @@ func comesUp(err error) bool {
 	var r *clientapi.Refused
 	if errors.As(err, &r) {
 		switch r.Code {
-		case pb.ResultCode_AgentNotFound, pb.ResultCode_GameNotFound, pb.ResultCode_ServerBusy:
+		case pb.ResultCode_AgentNotFound, pb.ResultCode_GameNotFound, pb.ResultCode_ServerBusy,
+			pb.ResultCode_ServiceUnavailable, pb.ResultCode_ServiceBusy, pb.ResultCode_ShuttingDown:
 			return true
 		}
 		return false
