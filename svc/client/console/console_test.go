@@ -175,7 +175,7 @@ type server struct {
 	logins int
 	refuse int // so many logins
 	verify pb.ResultCode
-	absent int // so many times no game is there to verify
+	absent int                          // so many times no game is there to verify
 	chat   func(*cellnet.Session) error // instead of answering
 }
 
