@@ -170,7 +170,6 @@ func merge(values map[string]string, records []record, normal bool) (edited []st
 
 // journal is the open journal file. Everything before end is durable.
 type journal struct {
-	path string
 	file *os.File
 	end  int64
 	sys  system

@@ -33,8 +33,7 @@ type session struct {
 	name    atomic.Pointer[string] // of the client, for logs
 
 	// Owned by the core.
-	held     map[string]string // owner -> service ID
-	watching bool
+	held map[string]string // owner -> service ID
 }
 
 func newSession(s *Server, conn *cellnet.Session) (*session, error) {
