@@ -40,7 +40,7 @@ func TestReadmeCommands(t *testing.T) {
 			p.name = "alice"
 			p.chats()
 			p.leaves()
-		case strings.HasPrefix(command, "cd proto && "), strings.Contains(command, " -cmd="):
+		case strings.HasPrefix(command, "cd proto && "), strings.Contains(command, " -cmd="), strings.HasPrefix(command, "go run ./svc/robot "):
 			p := s.sh(command)
 			if code := p.wait(); code != 0 || p.stdout.text() == "" {
 				t.Fatalf("%s: exit code %d, output %q, errors %q", command, code, p.stdout.text(), p.stderr.text())

@@ -232,7 +232,7 @@ func (c *Client) run() {
 	pause := backoff.ExponentialBackOff{
 		InitialInterval: firstRetry, MaxInterval: longestRetry, Multiplier: 2, RandomizationFactor: 0.5,
 	}
-	told := false // about being without memsd
+	told, toldRefused := false, false // about being without memsd
 	for c.ctx.Err() == nil {
 		wasUp, err := c.connect()
 		if c.ctx.Err() != nil {
@@ -242,9 +242,13 @@ func (c *Client) run() {
 			pause.Reset()
 			told = false
 		}
-		if !told {
-			told = true
-			c.opts.Log.Warn("no connection to memsd; going on with what is known and trying again", "addr", c.addr, "reason", err)
+		if refused := errors.Is(err, ErrRefused); !told || refused != toldRefused {
+			told, toldRefused = true, refused
+			level := slog.LevelWarn
+			if c.Snapshot().Revision() == 0 && !refused {
+				level = slog.LevelDebug // never was there: whoever waits for it says so
+			}
+			c.opts.Log.Log(c.ctx, level, "no connection to memsd; going on with what is known and trying again", "addr", c.addr, "reason", err)
 		}
 		wait := time.NewTimer(pause.NextBackOff())
 		select {
