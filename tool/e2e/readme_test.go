@@ -15,6 +15,7 @@ import (
 // it stands there, in a fresh copy of the project. Only the addresses of memsd
 // are others, by environment.
 func TestReadmeCommands(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "clone")
 	copyProject(t, dir)
 	git := commitAll(t, dir)
