@@ -114,10 +114,7 @@ func (c *core) run(ctx context.Context) {
 		now := time.Now()
 		c.serve(group)
 		next := c.expire(now)
-		if c.s.file != nil {
-			services, _ := c.store.Snapshot().Len()
-			c.s.file.Note(c.store.Snapshot().Revision(), services > 0 || c.unsure())
-		}
+		c.note()
 		next = earliest(next, c.compactor.due(now))
 		if next.IsZero() {
 			timer.Stop()
@@ -218,8 +215,20 @@ func (c *core) persist(before *store.Snapshot, outcomes []outcome) error {
 	return nil
 }
 
-// publish makes the state visible and tells the watchers what happened.
+// note tells the file what it is to remember of the services.
+func (c *core) note() {
+	if c.s.file != nil {
+		services, _ := c.store.Snapshot().Len()
+		c.s.file.Note(c.store.Snapshot().Revision(), services > 0 || c.unsure())
+	}
+}
+
+// publish makes the state visible and tells the watchers what happened. The file knows the revision before anybody sees
+// it: after a crash it must not be given again.
 func (c *core) publish(events ...store.Event) {
+	if len(events) > 0 {
+		c.note()
+	}
 	c.s.feed.Publish(c.store.Snapshot(), events...)
 	if len(events) == 0 {
 		return
@@ -292,17 +301,16 @@ func (c *core) flush() {
 	c.touched = c.touched[:0]
 }
 
-// leave takes a session off the books. Services of a client that said goodbye, or was silent for its time-to-live, go
-// at once; those of a broken connection stay a little, because it may be made anew.
+// leave takes a session off the books. Services of a client that said goodbye go at once. Those of a connection that
+// broke, or was silent for its time-to-live, stay a little: it may be made anew, and the silence may have been ours.
 func (c *core) leave(from *session, reason error) {
 	delete(c.sessions, from)
 	delete(c.watchers, from)
 	c.parked = slices.DeleteFunc(c.parked, func(t task) bool { return t.from == from })
-	atOnce := errors.Is(reason, errBye) || errors.Is(reason, cellnet.ErrReadTimeout)
 	var ids []string
 	for owner, id := range from.held {
 		delete(c.holders, id)
-		if atOnce {
+		if errors.Is(reason, errBye) {
 			ids = append(ids, id)
 			c.s.opts.Log.Info("service gone", "svc", id, "reason", reason)
 		} else {

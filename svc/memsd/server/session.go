@@ -65,7 +65,10 @@ func (c *session) Frame(b []byte) error {
 	case wire.DoHello, wire.DoProof:
 		return fmt.Errorf("%w: %s again", wire.ErrBadMessage, r.Do)
 	}
-	return c.s.core.put(task{from: c, req: r})
+	if err := c.s.core.put(task{from: c, req: r}); err != nil {
+		return err
+	}
+	return c.alive() // the core may have kept us waiting: that is not the client's silence
 }
 
 // alive gives the client another time-to-live.
