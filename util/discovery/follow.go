@@ -100,7 +100,13 @@ func (c *Client) fetch(l *link, data string) (snap *Snapshot, settling bool, err
 		case m.Page == nil || m.Next != 0 && m.Next <= page:
 			return nil, false, fmt.Errorf("%w: page %d", wire.ErrBadMessage, page)
 		}
-		services = append(services, m.Page.Services...)
+		for _, s := range m.Page.Services {
+			svc, err := s.Store()
+			if err != nil {
+				return nil, false, err
+			}
+			services = append(services, svc)
+		}
 		values = append(values, m.Page.Values...)
 		same = same || m.Same
 		switch page = m.Next; {
@@ -177,8 +183,8 @@ func (c *Client) happened(events ...Event) {
 				delete(r.ghosts, change.Service.ID)
 			}
 		}
-		r.state = r.state.Next(ev)
 	}
+	r.state = r.state.Next(events...)
 	if !r.hidden {
 		c.feed.Publish(r.state, events...)
 	}
@@ -195,8 +201,9 @@ func (c *Client) settled(revision uint64) {
 	c.happened(Event{Revision: revision, Changes: changes})
 }
 
-// pushed takes what memsd says on its own; the session calls it, in the order in which memsd has sent.
-func (c *Client) pushed(l *link, m wire.Reply) {
+// pushed takes what memsd says on its own; the session calls it, in the order in which memsd has sent. It fails with
+// wire.ErrBadMessage.
+func (c *Client) pushed(l *link, m wire.Reply) error {
 	switch {
 	case m.Lost != "":
 		c.lose(m.Lost, m.Error.Err())
@@ -208,6 +215,14 @@ func (c *Client) pushed(l *link, m wire.Reply) {
 	case m.Settled != 0:
 		c.settled(m.Settled)
 	default:
-		c.happened(m.Events...)
+		events := make([]Event, len(m.Events))
+		for i, ev := range m.Events {
+			var err error
+			if events[i], err = ev.Store(); err != nil {
+				return err
+			}
+		}
+		c.happened(events...)
 	}
+	return nil
 }

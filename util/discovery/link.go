@@ -60,8 +60,7 @@ func (l *link) Frame(b []byte) error {
 		return err
 	}
 	if m.ID == 0 {
-		l.c.pushed(l, m)
-		return nil
+		return l.c.pushed(l, m)
 	}
 	l.mu.Lock()
 	answer := l.waiting[m.ID]

@@ -49,8 +49,9 @@ func measureCluster(ctx context.Context, o options, tmp string) error {
 	if err := everybody(ctx, clients, has(o.services, o.keys)); err != nil {
 		return err
 	}
-	line("all registered, and seen by all", "%v", round(time.Since(began)))
-	memory, _ := p.usage()
+	took := time.Since(began)
+	memory, cpu := p.usage()
+	line("all registered, and seen by all", "%v; memsd used %v of CPU", round(took), cpu)
 	line("memory of memsd", "%s", memory)
 
 	var seen times
@@ -123,7 +124,9 @@ func comeBack(ctx context.Context, o options, p *process, dir string, clients []
 			return next, err
 		}
 	}
-	line(what, "%v after memsd was ready", round(time.Since(began)))
+	took := time.Since(began)
+	_, cpu := next.usage()
+	line(what, "%v after memsd was ready; it used %v of CPU", round(took), cpu)
 	for _, l := range leases {
 		svc := l.Service()
 		if got, ok := look.Snapshot().Service(svc.ID); !ok || got.Epoch != svc.Epoch {

@@ -19,6 +19,8 @@ const (
 	maxQueue = 1024    // requests waiting; then their connections wait
 	maxGroup = 1024    // requests made durable together
 	maxPush  = 1 << 20 // about how many bytes of events go into one frame
+
+	maxTellPause = 50 * time.Millisecond
 )
 
 var (
@@ -61,6 +63,8 @@ type core struct {
 	parked   []task             // registrations that wait until it is clear which index is free
 	retry    bool               // what they wait for may have become clear
 	touched  []*cellnet.Session // to be flushed after this group
+	untold   []store.Event      // published, but the watchers have not been told
+	tellAt   time.Time          // not before
 
 	compactor compactor
 
@@ -223,20 +227,35 @@ func (c *core) note() {
 	}
 }
 
-// publish makes the state visible and tells the watchers what happened. The file knows the revision before anybody sees
-// it: after a crash it must not be given again.
+// publish makes the state visible. The file knows the revision before anybody sees it: after a crash it must not be
+// given again. The watchers are told what happened at once, or when it is their turn.
 func (c *core) publish(events ...store.Event) {
 	if len(events) > 0 {
 		c.note()
 	}
 	c.s.feed.Publish(c.store.Snapshot(), events...)
-	if len(events) == 0 {
+	c.untold = append(c.untold, events...)
+	c.tell(time.Now())
+}
+
+// tell sends the watchers what they have not been told. It does not begin again before as much time has passed as the
+// last round took: so with a thousand watchers and a storm of changes, events travel together, and the core has half of
+// its time for other things. With few watchers that is no time at all.
+//
+// A watcher that has come since may be told what it knows already; clients leave out what is not new.
+func (c *core) tell(now time.Time) {
+	if len(c.untold) == 0 || now.Before(c.tellAt) {
 		return
 	}
-	frames, ok := encodeEvents(events)
+	frames, ok := encodeEvents(c.untold)
+	clear(c.untold)
+	c.untold = c.untold[:0]
 	for w := range c.watchers {
 		c.push(w, frames, ok)
 	}
+	c.flush()
+	end := time.Now()
+	c.tellAt = end.Add(min(end.Sub(now), maxTellPause))
 }
 
 // push sends frames of events to one watcher; not ok: what happened is too much for frames, it has to fetch the state.
@@ -255,7 +274,7 @@ func (c *core) push(w *session, frames [][]byte, ok bool) {
 func encodeEvents(events []store.Event) (frames [][]byte, ok bool) {
 	var b bytes.Buffer
 	for _, ev := range events {
-		text, err := wire.Append(nil, ev)
+		text, err := wire.Append(nil, wire.NewEvent(ev))
 		if err != nil || len(text)+64 > wire.MaxFrame {
 			return nil, false
 		}
@@ -347,6 +366,10 @@ func (c *core) expire(now time.Time) (next time.Time) {
 		c.publish(c.store.Remove(ids...))
 		c.unpark()
 	}
+	c.tell(now)
+	if len(c.untold) > 0 {
+		next = earliest(next, c.tellAt)
+	}
 	c.flush()
 	return next
 }
@@ -365,6 +388,8 @@ func (c *core) settle() {
 		c.store.Advance(c.store.Snapshot().Revision() + 1)
 		c.s.feed.Publish(c.store.Snapshot())
 		c.settled.Store(c.store.Snapshot().Revision())
+		c.tellAt = time.Time{}
+		c.tell(time.Now())
 		for w := range c.watchers {
 			c.send(w, &wire.Reply{Settled: c.store.Snapshot().Revision()})
 		}

@@ -55,7 +55,7 @@ func encodePages(snap *store.Snapshot) (*pageSet, error) {
 		return err
 	}
 	for svc := range snap.Services("") {
-		page.Services = append(page.Services, svc)
+		page.Services = append(page.Services, wire.NewService(svc))
 		if size += 256; size > pageSize {
 			if err := flush(); err != nil {
 				return nil, err

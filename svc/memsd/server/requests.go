@@ -100,8 +100,11 @@ func (c *core) hold(from *session, owner string, svc store.Service) {
 // unclear says whether the lowest free index cannot be told now: the lowest candidate may belong to a service that is
 // on its way back.
 func (c *core) unclear(owner string, svc store.Service) bool {
-	if svc.Check() != nil || c.store.Holds(owner, svc.Name, svc.Group) {
-		return false // refused, or answered with what it has
+	if svc.Check() != nil {
+		return false // refused
+	}
+	if _, again := c.store.Holds(owner, svc.Name, svc.Group); again {
+		return false // answered with what it has
 	}
 	if c.unsure() {
 		return true

@@ -7,7 +7,6 @@
 package store
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"strconv"
@@ -118,15 +117,4 @@ func (s Service) Check() error {
 		return fmt.Errorf("%w: address and metadata of service %s have %d bytes, at most %d are allowed", ErrTooLarge, s.Name, size, MaxMeta)
 	}
 	return nil
-}
-
-// compareServices orders by name, group and index.
-func compareServices(a, b *entry) int {
-	if c := strings.Compare(a.name, b.name); c != 0 {
-		return c
-	}
-	if c := strings.Compare(a.group, b.group); c != 0 {
-		return c
-	}
-	return cmp.Compare(a.index, b.index)
 }

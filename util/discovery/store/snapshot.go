@@ -1,8 +1,10 @@
 package store
 
 import (
+	"encoding/binary"
 	"iter"
 	"strings"
+	"unsafe"
 
 	"github.com/tidwall/btree"
 )
@@ -13,27 +15,24 @@ import (
 // Snapshots share what they have in common: the next one costs a few tree nodes, not a copy.
 type Snapshot struct {
 	rev       uint64
-	valuesRev uint64 // of the newest change of a value
-	services  *btree.BTreeG[entry]
+	valuesRev uint64                      // of the newest change of a value
+	services  btree.Map[string, *Service] // by orderKey
+	owners    btree.Map[string, string]   // by orderKey; empty but in the store that made the registrations
 	values    btree.Map[string, string]
 	bytes     int // of all keys and values
 }
 
-// entry carries its ordering fields itself, so that a look-up needs no pointer to a made-up Service.
-type entry struct {
-	name, group string
-	index       int
-	svc         *Service
-	owner       string // known only where the registration was made
+const maxOrderKey = 2*(MaxName+1) + 4
+
+// appendOrderKey appends what services are ordered by: name, group and index. No name contains a zero byte.
+func appendOrderKey(b []byte, name, group string, index int) []byte {
+	b = append(append(b, name...), 0)
+	b = append(append(b, group...), 0)
+	return binary.BigEndian.AppendUint32(b, uint32(index))
 }
 
-func newServices() *btree.BTreeG[entry] {
-	less := func(a, b entry) bool { return compareServices(&a, &b) < 0 }
-	return btree.NewBTreeGOptions(less, btree.Options{Degree: 16, NoLocks: true})
-}
-
-func entryOf(s *Service, owner string) entry {
-	return entry{name: s.Name, group: s.Group, index: s.Index, svc: s, owner: owner}
+func orderKey(s *Service) string {
+	return string(appendOrderKey(make([]byte, 0, maxOrderKey), s.Name, s.Group, s.Index))
 }
 
 // Revision of the newest change in s. It only ever grows.
@@ -44,12 +43,7 @@ func (s *Snapshot) Revision() uint64 { return s.rev }
 func (s *Snapshot) ValuesRevision() uint64 { return s.valuesRev }
 
 // Len returns how many services and values there are.
-func (s *Snapshot) Len() (services, values int) {
-	if s.services != nil {
-		services = s.services.Len()
-	}
-	return services, s.values.Len()
-}
+func (s *Snapshot) Len() (services, values int) { return s.services.Len(), s.values.Len() }
 
 // Bytes returns the size of all keys and values.
 func (s *Snapshot) Bytes() int { return s.bytes }
@@ -60,15 +54,17 @@ func (s *Snapshot) Service(id string) (*Service, bool) {
 	if err != nil {
 		return nil, false
 	}
-	e, ok := s.lookup(name, group, index)
-	return e.svc, ok
+	svc := s.lookup(name, group, index)
+	return svc, svc != nil
 }
 
-func (s *Snapshot) lookup(name, group string, index int) (entry, bool) {
-	if s.services == nil {
-		return entry{}, false
-	}
-	return s.services.Get(entry{name: name, group: group, index: index})
+// lookup returns a service, or nil. name and group must be valid names.
+func (s *Snapshot) lookup(name, group string, index int) *Service {
+	var buf [maxOrderKey]byte
+	key := appendOrderKey(buf[:0], name, group, index)
+	// Get only compares its key: this string does not outlive buf, and costs no allocation.
+	svc, _ := s.services.Get(unsafe.String(unsafe.SliceData(key), len(key)))
+	return svc
 }
 
 // Services yields all services of this name (of every name when it is empty), ordered by name, group and index.
@@ -80,11 +76,8 @@ func (s *Snapshot) Services(name string) iter.Seq[*Service] {
 // eachService and eachValue are there so that what Services and Values return is small enough to be inlined into the
 // caller's loop, which then allocates nothing.
 func (s *Snapshot) eachService(name string, yield func(*Service) bool) {
-	if s.services == nil {
-		return
-	}
-	s.services.Ascend(entry{name: name, index: -1}, func(e entry) bool {
-		return (name == "" || e.name == name) && yield(e.svc)
+	s.services.Ascend(name, func(_ string, svc *Service) bool {
+		return (name == "" || svc.Name == name) && yield(svc)
 	})
 }
 
@@ -102,52 +95,55 @@ func (s *Snapshot) eachValue(prefix string, yield func(string, string) bool) {
 	})
 }
 
-// Next returns s with the changes of ev made, or ev.Reset when that is set. s stays as it is.
-func (s *Snapshot) Next(ev Event) *Snapshot {
-	if ev.Reset != nil {
-		return ev.Reset
-	}
-	next := &Snapshot{rev: ev.Revision, valuesRev: s.valuesRev, services: s.services, bytes: s.bytes}
-	// Copying a tree marks the one copied from, too. Marking a copy of its root instead leaves s untouched, which
-	// other goroutines may be reading.
-	values := s.values
-	next.values = *values.Copy()
-	servicesCopied := false
-	for _, c := range ev.Changes {
-		switch {
-		case c.Service != nil:
-			if !servicesCopied {
-				servicesCopied = true
-				next.services = copyServices(s.services)
-			}
-			if c.Deleted {
-				next.services.Delete(entryOf(c.Service, ""))
+// Next returns s after events, or a later state that one of them resets to. s stays as it is.
+func (s *Snapshot) Next(events ...Event) *Snapshot {
+	// Copying a tree marks the one copied from, too. Copying a copy of its root instead leaves s untouched, which other
+	// goroutines may be reading.
+	next := *s
+	next.services, next.owners, next.values = *next.services.Copy(), *next.owners.Copy(), *next.values.Copy()
+	for i, ev := range events {
+		if ev.Reset != nil {
+			return ev.Reset.Next(events[i+1:]...)
+		}
+		next.rev = ev.Revision
+		for _, c := range ev.Changes {
+			if c.Service != nil {
+				next.changeService(c)
 			} else {
-				next.services.Set(entryOf(c.Service, c.owner))
-			}
-		case c.Deleted:
-			next.valuesRev = ev.Revision
-			if old, had := next.values.Delete(c.Key); had {
-				next.bytes -= len(c.Key) + len(old)
-			}
-		default:
-			next.valuesRev = ev.Revision
-			old, had := next.values.Set(c.Key, c.Value)
-			next.bytes += len(c.Value) - len(old)
-			if !had {
-				next.bytes += len(c.Key)
+				next.changeValue(c)
 			}
 		}
 	}
-	return next
+	return &next
 }
 
-func copyServices(t *btree.BTreeG[entry]) *btree.BTreeG[entry] {
-	if t == nil {
-		return newServices()
+// changeService and changeValue modify s, which nobody else may have seen.
+func (s *Snapshot) changeService(c Change) {
+	key := orderKey(c.Service)
+	if c.Deleted {
+		s.services.Delete(key)
+		s.owners.Delete(key)
+		return
 	}
-	marked := *t
-	return marked.Copy()
+	s.services.Set(key, c.Service)
+	if c.owner != "" {
+		s.owners.Set(key, c.owner)
+	}
+}
+
+func (s *Snapshot) changeValue(c Change) {
+	s.valuesRev = s.rev
+	if c.Deleted {
+		if old, had := s.values.Delete(c.Key); had {
+			s.bytes -= len(c.Key) + len(old)
+		}
+		return
+	}
+	old, had := s.values.Set(c.Key, c.Value)
+	s.bytes += len(c.Value) - len(old)
+	if !had {
+		s.bytes += len(c.Key)
+	}
 }
 
 // NewSnapshot returns a snapshot at this revision with these values and services; values changed last at valuesRevision.
@@ -163,22 +159,22 @@ func NewSnapshot(revision, valuesRevision uint64, values iter.Seq2[string, strin
 			}
 		}
 	}
-	s.services = collect(services)
+	s.loadServices(services)
 	return s
 }
 
 // WithServices returns a snapshot at this revision with these services, and the values of s.
 func (s *Snapshot) WithServices(revision uint64, services iter.Seq[*Service]) *Snapshot {
 	values := s.values
-	return &Snapshot{rev: revision, valuesRev: s.valuesRev, services: collect(services), values: *values.Copy(), bytes: s.bytes}
+	next := &Snapshot{rev: revision, valuesRev: s.valuesRev, values: *values.Copy(), bytes: s.bytes}
+	next.loadServices(services)
+	return next
 }
 
-func collect(services iter.Seq[*Service]) *btree.BTreeG[entry] {
-	t := newServices()
+func (s *Snapshot) loadServices(services iter.Seq[*Service]) {
 	if services != nil {
 		for svc := range services {
-			t.Load(entryOf(svc, ""))
+			s.services.Load(orderKey(svc), svc)
 		}
 	}
-	return t
 }

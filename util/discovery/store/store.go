@@ -128,57 +128,53 @@ func (s *Store) holds(o Op) error {
 // FreeIndex returns the lowest index that no service of this name and group has.
 func (s *Store) FreeIndex(name, group string) int {
 	free := 0
-	for e := range s.instances(name, group) {
-		if e.index > free {
+	for _, svc := range s.instances(name, group) {
+		if svc.Index > free {
 			break
 		}
-		free = e.index + 1
+		free = svc.Index + 1
 	}
 	return free
 }
 
-// instances yields the registrations of one name and group, by index.
-func (s *Store) instances(name, group string) iter.Seq[entry] {
-	return func(yield func(entry) bool) {
-		if s.snap.services == nil {
-			return
-		}
-		s.snap.services.Ascend(entry{name: name, group: group}, func(e entry) bool {
-			return e.name == name && e.group == group && yield(e)
+// instances yields the registrations of one name and group with their keys, by index.
+func (s *Store) instances(name, group string) iter.Seq2[string, *Service] {
+	return func(yield func(string, *Service) bool) {
+		first := orderKey(&Service{Name: name, Group: group})
+		s.snap.services.Ascend(first, func(key string, svc *Service) bool {
+			return svc.Name == name && svc.Group == group && yield(key, svc)
 		})
 	}
 }
 
 // Owner returns who holds the registration of this ID.
 func (s *Store) Owner(id string) (owner string, ok bool) {
-	name, index, group, err := ParseID(id)
-	if err != nil {
+	svc, ok := s.snap.Service(id)
+	if !ok {
 		return "", false
 	}
-	e, ok := s.snap.lookup(name, group, index)
-	return e.owner, ok
+	return s.snap.owners.Get(orderKey(svc))
 }
 
-// Holds says whether owner has a registration of this name and group.
-func (s *Store) Holds(owner, name, group string) bool {
-	for e := range s.instances(name, group) {
-		if e.owner == owner {
-			return true
+// Holds returns the index of owner's registration of this name and group.
+func (s *Store) Holds(owner, name, group string) (index int, ok bool) {
+	for key, svc := range s.instances(name, group) {
+		if held, _ := s.snap.owners.Get(key); held == owner {
+			return svc.Index, true
 		}
 	}
-	return false
+	return 0, false
 }
 
 // Registration returns the ID that owner has registered; empty: none.
 func (s *Store) Registration(owner string) (id string) {
-	if s.snap.services != nil {
-		s.snap.services.Scan(func(e entry) bool {
-			if e.owner == owner {
-				id = e.svc.ID
-			}
-			return id == ""
-		})
-	}
+	s.snap.owners.Scan(func(key, held string) bool {
+		if held == owner {
+			svc, _ := s.snap.services.Get(key)
+			id = svc.ID
+		}
+		return id == ""
+	})
 	return id
 }
 
@@ -204,51 +200,40 @@ func (s *Store) Register(owner string, svc Service) (Service, Event, error) {
 		if svc.Epoch != 0 {
 			return Service{}, Event{}, fmt.Errorf("%w: %s comes back with epoch %d but no index", ErrInvalid, svc.Name, svc.Epoch)
 		}
-		svc.Index = s.indexFor(owner, svc.Name, svc.Group)
+		var again bool // the answer got lost
+		if svc.Index, again = s.Holds(owner, svc.Name, svc.Group); !again {
+			svc.Index = s.FreeIndex(svc.Name, svc.Group)
+		}
 		if svc.Index >= MaxIndex {
 			return Service{}, Event{}, fmt.Errorf("%w: %s@%s has %d services already", ErrFull, svc.Name, svc.Group, MaxIndex)
 		}
 	}
 	svc = svc.Clone()
 	svc.ID = FormatID(svc.Name, svc.Index, svc.Group)
-	old, had := s.snap.lookup(svc.Name, svc.Group, svc.Index)
-	if n, _ := s.snap.Len(); !had && n >= MaxServices {
+	old := s.snap.lookup(svc.Name, svc.Group, svc.Index)
+	if n, _ := s.snap.Len(); old == nil && n >= MaxServices {
 		return Service{}, Event{}, fmt.Errorf("%w: there are %d services already", ErrFull, n)
 	}
+	held, _ := s.Owner(svc.ID)
 	switch {
-	case had && old.owner == owner: // asked twice, or back within the lease
-		svc.Epoch = old.svc.Epoch
+	case held == owner: // asked twice, changed something, or back within the lease
+		svc.Epoch = old.Epoch
 	case svc.Epoch == 0:
-		s.Advance(max(s.snap.rev, oldEpoch(old))) // so that the next revision is an epoch above any given
+		if old != nil {
+			s.Advance(old.Epoch) // so that the next revision is an epoch above any given
+		}
 		svc.Epoch = s.snap.rev + 1
-	case had && svc.Epoch < old.svc.Epoch:
+	case old != nil && svc.Epoch < old.Epoch:
 		return Service{}, Event{}, fmt.Errorf("%w: service ID %s (epoch %d) belongs to another process now (epoch %d)",
-			ErrReplaced, svc.ID, svc.Epoch, old.svc.Epoch)
+			ErrReplaced, svc.ID, svc.Epoch, old.Epoch)
 	default:
-		s.Advance(max(s.snap.rev, svc.Epoch))
+		s.Advance(svc.Epoch)
 	}
-	if had && old.owner == owner && old.svc.Equal(svc) {
+	if held == owner && old.Equal(svc) {
 		return svc, s.commit(), nil
 	}
-	shared := svc
-	return svc.Clone(), s.commit(Change{Service: &shared, owner: owner}), nil
-}
-
-// indexFor returns the index that owner has already (it asks again because the answer got lost), or the lowest free one.
-func (s *Store) indexFor(owner, name, group string) int {
-	for e := range s.instances(name, group) {
-		if e.owner == owner {
-			return e.index
-		}
-	}
-	return s.FreeIndex(name, group)
-}
-
-func oldEpoch(e entry) uint64 {
-	if e.svc == nil {
-		return 0
-	}
-	return e.svc.Epoch
+	shared := svc.Clone()
+	return svc, s.commit(Change{Service: &shared, owner: owner}), nil
 }
 
 // Leave removes owner's registration of id; nobody else's: that and an ID that is not there change nothing.

@@ -68,48 +68,22 @@ func ParseRequest(b []byte) (Request, error) {
 	return r, nil
 }
 
-// ParseReply reads a reply. It fails with ErrBadMessage.
+// ParseReply reads a reply. It fails with ErrBadMessage. Events and the services of pages are checked when they are made
+// into those of a store.
 func ParseReply(b []byte) (Reply, error) {
 	var r Reply
 	if err := parse(b, &r); err != nil {
 		return Reply{}, err
 	}
-	for _, ev := range r.Events {
-		for _, c := range ev.Changes {
-			if c.Service != nil {
-				if err := checkService(c.Service); err != nil {
-					return Reply{}, err
-				}
-			}
+	if s := r.Service; s != nil {
+		if err := s.Check(); err != nil {
+			return Reply{}, fmt.Errorf("%w: %w", ErrBadMessage, err)
 		}
-	}
-	if r.Page != nil {
-		for _, s := range r.Page.Services {
-			if err := checkService(s); err != nil {
-				return Reply{}, err
-			}
-		}
-	}
-	if r.Service != nil {
-		if err := checkService(r.Service); err != nil {
-			return Reply{}, err
+		if s.Index < 0 || s.ID != store.FormatID(s.Name, s.Index, s.Group) {
+			return Reply{}, fmt.Errorf("%w: service %q is not %s#%d@%s", ErrBadMessage, s.ID, s.Name, s.Index, s.Group)
 		}
 	}
 	return r, nil
-}
-
-// checkService refuses what no store has handed out, so that a client's snapshot can rely on it.
-func checkService(s *store.Service) error {
-	if s == nil {
-		return fmt.Errorf("%w: null instead of a service", ErrBadMessage)
-	}
-	if err := s.Check(); err != nil {
-		return fmt.Errorf("%w: %w", ErrBadMessage, err)
-	}
-	if s.Index < 0 || s.ID != store.FormatID(s.Name, s.Index, s.Group) {
-		return fmt.Errorf("%w: service %q is not %s#%d@%s", ErrBadMessage, s.ID, s.Name, s.Index, s.Group)
-	}
-	return nil
 }
 
 func parse(b []byte, m any) error {

@@ -92,9 +92,9 @@ type Reply struct {
 	Reset    bool           `json:"reset,omitempty"` // also as a push: fetch the pages and watch again
 	Status   *Status        `json:"status,omitempty"`
 
-	Events  []store.Event `json:"events,omitempty"`  // push: what happened
-	Lost    string        `json:"lost,omitempty"`    // push: the owner whose registration another one has taken; Error says how
-	Settled uint64        `json:"settled,omitempty"` // push: the revision at which memsd has been up long enough for all to be back
+	Events  []Event `json:"events,omitempty"`  // push: what happened
+	Lost    string  `json:"lost,omitempty"`    // push: the owner whose registration another one has taken; Error says how
+	Settled uint64  `json:"settled,omitempty"` // push: the revision at which memsd has been up long enough for all to be back
 }
 
 // Welcome answers Hello.
@@ -107,10 +107,10 @@ type Welcome struct {
 
 // Page is a part of the state at one revision: services first, then values.
 type Page struct {
-	Revision uint64           `json:"revision"`
-	ValuesAt uint64           `json:"valuesAt"` // the revision of the newest change of a value
-	Services []*store.Service `json:"services,omitempty"`
-	Values   [][2]string      `json:"values,omitempty"`
+	Revision uint64      `json:"revision"`
+	ValuesAt uint64      `json:"valuesAt"` // the revision of the newest change of a value
+	Services []*Service  `json:"services,omitempty"`
+	Values   [][2]string `json:"values,omitempty"`
 }
 
 // Status is how memsd is.

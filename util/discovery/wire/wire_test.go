@@ -38,7 +38,7 @@ func TestLargestBatchFits(t *testing.T) {
 	if err != nil || len(b) > MaxFrame {
 		t.Fatalf("a batch at its limit makes a frame of %d bytes, %v", len(b), err)
 	}
-	b, err = Append(nil, Reply{Events: []store.Event{{Revision: 1 << 60, Changes: []store.Change{{Key: "a", Value: worst}, {Key: "b", Value: worst}}}}})
+	b, err = Append(nil, Reply{Events: []Event{{Revision: 1 << 60, Changes: []Change{{Key: "a", Value: worst}, {Key: "b", Value: worst}}}}})
 	if err != nil || len(b) > MaxFrame {
 		t.Fatalf("its event makes a frame of %d bytes, %v", len(b), err)
 	}
@@ -56,12 +56,33 @@ func TestBadMessagesAreRefused(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		``, `1`, `{"service":{"name":"a"}}`, `{"page":{"services":[null]}}`,
-		`{"events":[{"revision":1,"changes":[{"service":{"id":"a#1@b","name":"a","group":"b","index":2,"state":"ready"}}]}]}`,
+		``, `1`, `{"service":{"name":"a"}}`, `{"service":{"id":"a#1@b","name":"a","group":"b","index":2,"state":"ready"}}`,
 	} {
 		if r, err := ParseReply([]byte(text)); !errors.Is(err, ErrBadMessage) {
 			t.Errorf("reply %s was read as %+v, %v", text, r, err)
 		}
+	}
+	for _, s := range []*Service{nil, {}, {ID: "a#1@b"}, {ID: "a#1", State: store.Ready}} {
+		if svc, err := s.Store(); !errors.Is(err, ErrBadMessage) {
+			t.Errorf("service %+v was read as %+v, %v", s, svc, err)
+		}
+	}
+}
+
+func TestEventsCrossTheWire(t *testing.T) {
+	before := store.Event{Revision: 9, Changes: []store.Change{
+		{Service: sample()}, {Service: sample(), Deleted: true}, {Key: "k", Value: "<\x00>"}, {Key: "d", Deleted: true},
+	}}
+	b, err := Append(nil, Reply{Events: []Event{NewEvent(before)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := ParseReply(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after, err := m.Events[0].Store(); err != nil || !reflect.DeepEqual(before, after) {
+		t.Fatalf("%+v became %+v, %v", before, after, err)
 	}
 }
 
@@ -74,7 +95,7 @@ func seeds(f *testing.F, messages ...any) {
 		f.Add(b)
 	}
 	f.Add([]byte(`{"id":1,"do":"apply","ops":[null]}`))
-	f.Add([]byte(`{"events":[{"changes":[{}]}]}`))
+	f.Add([]byte(`{"events":[{"c":[{"s":null}]}]}`))
 }
 
 func sample() *store.Service {
@@ -122,8 +143,8 @@ func FuzzParseRequest(f *testing.F) {
 func FuzzParseReply(f *testing.F) {
 	seeds(f,
 		Reply{ID: 1, Welcome: &Welcome{History: "h", Nonce: []byte("n"), Secret: true}},
-		Reply{Events: []store.Event{{Revision: 5, Changes: []store.Change{{Service: sample()}, {Key: "k", Value: "v"}, {Key: "d", Deleted: true}}}}},
-		Reply{ID: 2, Page: &Page{Revision: 4, Services: []*store.Service{sample()}, Values: [][2]string{{"k", "v"}}}, Next: 1},
+		Reply{Events: []Event{{Revision: 5, Changes: []Change{{Service: NewService(sample())}, {Key: "k", Value: "v"}, {Key: "d", Deleted: true}}}}},
+		Reply{ID: 2, Page: &Page{Revision: 4, Services: []*Service{NewService(sample())}, Values: [][2]string{{"k", "v"}}}, Next: 1},
 		Reply{Lost: "owner", Error: &Error{Code: "replaced", Text: "gone"}})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := ParseReply(b)
@@ -136,7 +157,11 @@ func FuzzParseReply(f *testing.F) {
 		roundTrip(t, m, ParseReply)
 		snap := store.NewSnapshot(0, 0, nil, nil)
 		for _, ev := range m.Events {
-			snap = snap.Next(ev)
+			if ev, err := ev.Store(); err == nil {
+				snap = snap.Next(ev)
+			} else if !errors.Is(err, ErrBadMessage) {
+				t.Fatal(err)
+			}
 		}
 	})
 }
