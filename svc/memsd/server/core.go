@@ -174,6 +174,7 @@ func (c *core) commit(group []task) {
 		c.store.Restore(before)
 		for i, t := range group {
 			if t.req.Do == wire.DoApply {
+				c.s.stats.WriteFailures.Add(1)
 				outcomes[i] = outcome{reply: &wire.Reply{Error: wire.NewError(err)}}
 			} else {
 				outcomes[i] = c.apply(t)
@@ -216,6 +217,7 @@ func (c *core) persist(before *store.Snapshot, outcomes []outcome) error {
 	if err := c.s.file.Commit(before, events); err != nil {
 		return fmt.Errorf("%w: memsd cannot write beside %s: %w", store.ErrStorage, c.s.opts.File, err)
 	}
+	c.s.stats.Commits.Add(1)
 	return nil
 }
 
@@ -234,6 +236,7 @@ func (c *core) publish(events ...store.Event) {
 		c.note()
 	}
 	c.s.feed.Publish(c.store.Snapshot(), events...)
+	c.s.stats.Events.Add(int64(len(events)))
 	c.untold = append(c.untold, events...)
 	c.tell(time.Now())
 }
@@ -262,6 +265,7 @@ func (c *core) tell(now time.Time) {
 func (c *core) push(w *session, frames [][]byte, ok bool) {
 	if !ok {
 		delete(c.watchers, w) // until it asks again
+		c.s.stats.Resets.Add(1)
 		w.minimum.Store(c.s.feed.Snapshot().Revision())
 		frames = [][]byte{[]byte(`{"reset":true}`)}
 	}
@@ -331,6 +335,7 @@ func (c *core) leave(from *session, reason error) {
 		delete(c.holders, id)
 		if errors.Is(reason, errBye) {
 			ids = append(ids, id)
+			c.s.stats.Left.Add(1)
 			c.s.opts.Log.Info("service gone", "svc", id, "reason", reason)
 		} else {
 			c.orphans[id] = orphan{owner: owner, until: time.Now().Add(c.s.opts.Grace)}
@@ -360,6 +365,7 @@ func (c *core) expire(now time.Time) (next time.Time) {
 		}
 		delete(c.orphans, id)
 		ids = append(ids, id)
+		c.s.stats.Expired.Add(1)
 		c.s.opts.Log.Info("service gone", "svc", id, "reason", "its connection broke and it did not come back")
 	}
 	if len(ids) > 0 {

@@ -213,10 +213,10 @@ func TestBrokenConnection(t *testing.T) {
 	})
 }
 
-// TestMemsdComesBack lets a hundred services live through the death of memsd, with its data and without, and a new
+// TestMemsdComesBack lets many services live through the death of memsd, with its data and without, and a new
 // process that wants an index while they are coming back.
 func TestMemsdComesBack(t *testing.T) {
-	const n = 100
+	const n = 50
 	for _, c := range []struct {
 		downtime time.Duration
 		file     bool

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -18,7 +19,16 @@ func (c *core) apply(t task) outcome {
 	switch t.req.Do {
 	case wire.DoApply:
 		ev, err := c.store.Apply(t.req.Ops)
-		return answer(ev, err)
+		o := answer(ev, err)
+		o.after = func() {
+			switch {
+			case err == nil:
+				c.s.stats.Writes.Add(1)
+			case errors.Is(err, store.ErrConflict):
+				c.s.stats.Conflicts.Add(1)
+			}
+		}
+		return o
 	case wire.DoRegister:
 		return c.register(t)
 	case wire.DoLeave:
@@ -88,11 +98,13 @@ func (c *core) hold(from *session, owner string, svc store.Service) {
 	if held && had.owner == owner && had.on == from {
 		return // an update
 	}
+	c.s.stats.Registered.Add(1)
 	c.s.opts.Log.Info("service registered", "svc", svc.ID, "epoch", svc.Epoch, "addr", svc.Addr, "state", svc.State,
 		"client", *from.name.Load(), "remote", from.conn.RemoteAddr(), "back", orphan.owner == owner)
 	if held && had.owner != owner {
 		c.send(had.on, &wire.Reply{Lost: had.owner, Error: wire.NewError(
 			fmt.Errorf("%w: service ID %s was registered again, with epoch %d", store.ErrReplaced, svc.ID, svc.Epoch))})
+		c.s.stats.Replaced.Add(1)
 		c.s.opts.Log.Warn("service replaced", "svc", svc.ID, "epoch", svc.Epoch, "client", *had.on.name.Load(), "remote", had.on.conn.RemoteAddr())
 	}
 }
@@ -138,6 +150,7 @@ func (c *core) unregister(t task) outcome {
 		c.parked = slices.DeleteFunc(c.parked, func(t task) bool { return t.req.Owner == owner })
 		c.retry = true
 		if id != "" {
+			c.s.stats.Left.Add(1)
 			c.s.opts.Log.Info("service gone", "svc", id, "reason", "it left")
 		}
 	}
@@ -157,6 +170,7 @@ func (c *core) watch(t task) outcome {
 			frames, ok = encodeEvents(events)
 		}
 		if !ok {
+			c.s.stats.Resets.Add(1)
 			t.from.minimum.Store(revision) // or the pages it gets next might be too old, too
 		}
 		for _, f := range frames {

@@ -35,13 +35,10 @@ type Options struct {
 	Version string       // shown by status
 
 	MaxClients int           // connections at a time; 0 = 10000
+	MaxPending int           // bytes that may wait for one client; who is further behind is cut, comes back and catches up; 0 = 32 MiB
 	Grace      time.Duration // how long services stay after their connection broke, so that it can be made anew; 0 = 3 s
 	Settle     time.Duration // how long after the start services of an earlier life may come back; 0 = 4 s
 }
-
-// maxPending bounds the bytes that wait for one client. A client that is further behind is cut; it comes back and
-// catches up.
-const maxPending = 32 << 20
 
 // helloTimeout is how long a new connection may take to say and prove who it is.
 const helloTimeout = 5 * time.Second
@@ -54,6 +51,7 @@ type Server struct {
 	pages    pages
 	net      cellnet.Config
 	counters cellnet.Counters
+	stats    Stats
 	history  string // of this life
 	data     string // the lineage of the values
 	started  time.Time
@@ -69,6 +67,7 @@ func New(o Options) (*Server, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	setDefault(&o.MaxClients, 10000)
+	setDefault(&o.MaxPending, 32<<20)
 	setDefault(&o.Grace, 3*time.Second)
 	setDefault(&o.Settle, 4*time.Second)
 	s := &Server{opts: o, history: rand.Text(), data: rand.Text(), started: time.Now()}
@@ -81,7 +80,7 @@ func New(o Options) (*Server, error) {
 		s.file, s.hadServices, s.data, snap = file, file.HadServices(), file.Lineage(), stored
 	}
 	s.feed = store.NewFeed(snap)
-	s.net = cellnet.Config{Framing: cellnet.LinkFraming, MaxFrame: wire.MaxFrame, MaxPending: maxPending, Counters: &s.counters}
+	s.net = cellnet.Config{Framing: cellnet.LinkFraming, MaxFrame: wire.MaxFrame, MaxPending: o.MaxPending, Counters: &s.counters}
 	s.core = newCore(s, snap)
 	return s, nil
 }
