@@ -96,22 +96,26 @@ func Run(ctx context.Context, o Options, name string, args []string) error {
 	return c.run(&run{ctx: ctx, asked: asked, client: client, state: state, o: o}, args)
 }
 
-// reach waits for the state of memsd.
+// reach waits for the state of memsd. A memsd that is just being started is waited for; one that refuses us is not.
 func reach(ctx context.Context, client *discovery.Client) (*discovery.Snapshot, error) {
-	connecting, cancel := context.WithTimeout(ctx, connectPatience)
-	defer cancel()
-	s, err := client.Wait(connecting, 0)
-	if err == nil || ctx.Err() != nil {
-		return s, err
+	began := time.Now()
+	for {
+		look, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		s, err := client.Wait(look, 0)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return s, err
+		}
+		down := client.Connected()
+		switch {
+		case errors.Is(down, discovery.ErrRefused):
+			return nil, down
+		case down == nil && time.Since(began) > answerPatience:
+			return nil, fmt.Errorf("memsd does not give its state: %w", err)
+		case down != nil && time.Since(began) > connectPatience:
+			return nil, fmt.Errorf("%w\nis memsd running there? start it with: go run ./svc/memsd -datafile=persist.json", down)
+		}
 	}
-	down := client.Connected()
-	switch {
-	case down == nil:
-		return nil, fmt.Errorf("memsd does not give its state: %w", err)
-	case errors.Is(down, discovery.ErrRefused):
-		return nil, down
-	}
-	return nil, fmt.Errorf("%w\nis memsd running there? start it with: go run ./svc/memsd -datafile=persist.json", down)
 }
 
 func (r *run) getValue(args []string) error {
