@@ -2,7 +2,6 @@ package discovery
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,7 +24,7 @@ import (
 // Options of a Client. The zero value is right for a memsd on the same machine.
 type Options struct {
 	Log    *slog.Logger // nil: nothing is logged
-	Name   string       // who this is, shown by memsd to people; at most 256 bytes
+	Name   string       // who this is, shown by memsd to people; 256 bytes of it
 	Secret string       // the cluster secret; both sides must have the same one or none
 	TLS    *tls.Config  // not nil: connect with TLS
 
@@ -49,6 +49,7 @@ const (
 	helloTimeout   = 5 * time.Second         // for what follows; a memsd that is overloaded is not helped by trying again
 	firstRetry     = 50 * time.Millisecond
 	longestRetry   = 1 * time.Second // times 0.5 to 1.5, at random
+	steady         = 5 * time.Second // a connection that lasted so long begins with the first retry again
 )
 
 // Client is a Registry kept by a memsd. It connects by itself, and again when the connection is lost; then it registers
@@ -82,6 +83,7 @@ func Dial(ctx context.Context, addr string, o Options) *Client {
 		o.TTL = wire.DefaultTTL
 	}
 	o.TTL = min(max(o.TTL, wire.MinTTL), wire.MaxTTL)
+	o.Name = strings.ToValidUTF8(o.Name[:min(len(o.Name), wire.MaxClientName)], "")
 	c := &Client{
 		addr: addr, opts: o,
 		net:     cellnet.Config{Framing: cellnet.LinkFraming, MaxFrame: wire.MaxFrame, TLS: o.TLS, DialContext: o.DialContext},
@@ -234,12 +236,15 @@ func (c *Client) run() {
 	}
 	told, toldRefused := false, false // about being without memsd
 	for c.ctx.Err() == nil {
+		began := time.Now()
 		wasUp, err := c.connect()
 		if c.ctx.Err() != nil {
 			return
 		}
+		if wasUp && time.Since(began) > steady {
+			pause.Reset() // else it is one of those that end as soon as they begin
+		}
 		if wasUp {
-			pause.Reset()
 			told = false
 		}
 		if refused := errors.Is(err, ErrRefused); !told || refused != toldRefused {
@@ -275,7 +280,13 @@ func (c *Client) connect() (wasUp bool, err error) {
 	l := newLink(c, session)
 	var runs sync.WaitGroup
 	runs.Go(func() { _ = session.Run(context.WithoutCancel(c.ctx), l) })
-	stop := context.AfterFunc(c.ctx, l.bye)
+	runs.Go(func() {
+		select {
+		case <-c.ctx.Done():
+			l.bye()
+		case <-l.done:
+		}
+	})
 	err = c.use(l, &runs)
 	wasUp = err == nil
 	if err != nil {
@@ -287,7 +298,6 @@ func (c *Client) connect() (wasUp bool, err error) {
 	}
 	c.setUp(nil, err)
 	runs.Wait()
-	stop()
 	return wasUp, err
 }
 
@@ -306,8 +316,15 @@ func (c *Client) use(l *link, runs *sync.WaitGroup) error {
 	c.opts.Log.Info("connected to memsd", "addr", c.addr)
 	c.setUp(l, nil)
 	runs.Go(func() {
-		if err := c.registerAgain(l); err != nil { // what was changed while the first round was under way
-			l.session.Abort(err)
+		for { // at first for what was changed during the round before, then for whoever could not wait
+			if err := c.registerAgain(l); err != nil {
+				l.session.Abort(err)
+			}
+			select {
+			case <-l.again:
+			case <-l.done:
+				return
+			}
 		}
 	})
 	if c.opts.WriteOnly {
@@ -324,7 +341,8 @@ func (c *Client) use(l *link, runs *sync.WaitGroup) error {
 // registerAgain brings all leases to l. A lease that another process has taken meanwhile is lost and told so.
 func (c *Client) registerAgain(l *link) error {
 	for _, lease := range c.held() {
-		if _, err := lease.push(l.ctx, l); err != nil && !errors.Is(err, ErrReplaced) {
+		_, err := lease.push(l.ctx, l)
+		if err != nil && !errors.Is(err, ErrReplaced) && !errors.Is(err, ErrClosed) { // those two are over
 			return fmt.Errorf("register %s again: %w", lease.Service().ID, err)
 		}
 	}
@@ -337,5 +355,3 @@ func (c *Client) held() []*clientLease {
 	defer c.mu.Unlock()
 	return slices.DeleteFunc(slices.Collect(maps.Values(c.leases)), func(l *clientLease) bool { return !l.adopted })
 }
-
-func newOwner() string { return rand.Text() }

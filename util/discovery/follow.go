@@ -1,7 +1,6 @@
 package discovery
 
 import (
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -60,9 +59,6 @@ func (c *Client) catchUp(l *link, w *wire.Welcome, whole bool) error {
 	for {
 		if whole {
 			snap, settling, err := c.fetch(l, w.Data)
-			if errors.Is(err, errPagesGone) {
-				continue
-			}
 			if err != nil {
 				return fmt.Errorf("fetch the state: %w", err)
 			}
@@ -81,9 +77,6 @@ func (c *Client) catchUp(l *link, w *wire.Welcome, whole bool) error {
 	}
 }
 
-// errPagesGone: memsd no longer has the state that we were fetching page by page.
-var errPagesGone = errors.New("pages are gone")
-
 // fetch gets the whole state; values only if ours are not the same. settling: memsd came up so recently that not
 // everybody can be back.
 func (c *Client) fetch(l *link, data string) (snap *Snapshot, settling bool, err error) {
@@ -95,8 +88,6 @@ func (c *Client) fetch(l *link, data string) (snap *Snapshot, settling bool, err
 		switch {
 		case err != nil:
 			return nil, false, err
-		case m.Reset:
-			return nil, false, errPagesGone
 		case m.Page == nil || m.Next != 0 && m.Next <= page:
 			return nil, false, fmt.Errorf("%w: page %d", wire.ErrBadMessage, page)
 		}

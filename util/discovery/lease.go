@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -36,7 +37,7 @@ func (c *Client) Register(ctx context.Context, s Service) (Lease, error) {
 	s = s.Clone()
 	s.ID, s.Epoch = "", 0
 	for {
-		l := &clientLease{c: c, owner: newOwner(), turn: make(chan struct{}, 1), lost: make(chan error, 1), wanted: s, version: 1}
+		l := &clientLease{c: c, owner: rand.Text(), turn: make(chan struct{}, 1), lost: make(chan error, 1), wanted: s, version: 1}
 		l.turn <- struct{}{}
 		c.mu.Lock()
 		c.leases[l.owner] = l // so that it can be lost from the first moment on
@@ -119,7 +120,11 @@ func (l *clientLease) push(ctx context.Context, up *link) (revision uint64, err 
 	l.mu.Lock()
 	l.told, l.toldTo = version, up
 	l.wanted.ID, l.wanted.Index, l.wanted.Epoch = m.Service.ID, m.Service.Index, m.Service.Epoch
+	over = l.over
 	l.mu.Unlock()
+	if over { // closed meanwhile, by somebody who saw no connection
+		_, _ = up.send(wire.Request{Do: wire.DoLeave, Owner: l.owner}, nil)
+	}
 	return m.Revision, nil
 }
 
@@ -144,6 +149,12 @@ func (l *clientLease) Update(ctx context.Context, change func(*Service)) error {
 		if err == nil {
 			l.c.reach(ctx, revision)
 			return nil
+		}
+		if ctx.Err() != nil {
+			select {
+			case up.again <- struct{}{}: // it is still wanted
+			default:
+			}
 		}
 		if ctx.Err() != nil || up.alive() {
 			return l.c.explain(err)

@@ -24,6 +24,7 @@ type link struct {
 	done    chan struct{} // closed when the connection has ended
 	reason  error         // why; read it after done
 	resync  chan struct{} // memsd says that pages are needed; holds at most one
+	again   chan struct{} // a lease has something to tell that nobody waits for; holds at most one
 
 	heard time.Time // when the read deadline was last set; owned by the session's goroutine
 
@@ -33,7 +34,7 @@ type link struct {
 }
 
 func newLink(c *Client, s *cellnet.Session) *link {
-	l := &link{c: c, session: s, done: make(chan struct{}), resync: make(chan struct{}, 1), waiting: make(map[uint64]chan wire.Reply)}
+	l := &link{c: c, session: s, done: make(chan struct{}), resync: make(chan struct{}, 1), again: make(chan struct{}, 1), waiting: make(map[uint64]chan wire.Reply)}
 	l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(c.ctx))
 	return l
 }

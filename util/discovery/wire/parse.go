@@ -62,7 +62,7 @@ func ParseRequest(b []byte) (Request, error) {
 		return Request{}, fmt.Errorf("%w: owner of %d bytes", ErrBadMessage, len(r.Owner))
 	case r.Page < 0:
 		return Request{}, fmt.Errorf("%w: page %d", ErrBadMessage, r.Page)
-	case r.Hello != nil && len(r.Hello.Name) > 256:
+	case r.Hello != nil && len(r.Hello.Name) > MaxClientName:
 		return Request{}, fmt.Errorf("%w: client name of %d bytes", ErrBadMessage, len(r.Hello.Name))
 	}
 	return r, nil

@@ -27,6 +27,9 @@ const Version = 1
 // MaxFrame is the size of the largest frame in bytes. A batch of store.MaxBatch fits, even if JSON must escape all of it.
 const MaxFrame = 8 << 20
 
+// MaxClientName is how many bytes Hello.Name may have.
+const MaxClientName = 256
+
 // The time a client may be silent before its services are removed.
 const (
 	MinTTL     = 100 * time.Millisecond
