@@ -50,6 +50,7 @@ func BenchmarkWrites(b *testing.B) {
 			}
 			writing.Wait()
 			b.StopTimer()
+			b.ReportMetric(float64(s.Stats().Writes.Load())/float64(s.Stats().Commits.Load()), "writes/commit")
 			for _, c := range clients {
 				_ = c.Close()
 			}
