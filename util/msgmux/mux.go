@@ -28,6 +28,8 @@ var ErrMalformed = errors.New("message does not parse")
 type Message interface {
 	proto.Message
 	MsgID() uint16
+	Decode(b []byte) error             // into a new message; keeps nothing of b
+	AppendTo(b []byte) ([]byte, error) // encoded
 }
 
 // messageOf is a pointer to T that is a message.
@@ -87,10 +89,9 @@ func add[F, Req any, PReq messageOf[Req]](m *Mux[F], h func(context.Context, F, 
 		m.wiring = append(m.wiring, fmt.Sprintf("message %s has two handlers (ID %d, first for %s)", name, id, old.name))
 		return
 	}
-	fresh := proto.UnmarshalOptions{Merge: true, AllowPartial: true} // a new message need not be reset, proto3 has nothing required
 	m.handlers = append(m.handlers, handler[F]{id, name, func(ctx context.Context, from F, body []byte) (Message, error) {
 		req := PReq(new(Req))
-		if err := fresh.Unmarshal(body, req); err != nil {
+		if err := req.Decode(body); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 		}
 		return h(ctx, from, (*Req)(req))

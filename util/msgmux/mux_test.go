@@ -21,9 +21,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Messages with IDs, made of types that need no generator.
 
+func decode(m proto.Message, b []byte) error { return proto.Unmarshal(b, m) }
+func appendTo(m proto.Message, b []byte) ([]byte, error) {
+	return proto.MarshalOptions{}.MarshalAppend(b, m)
+}
+
 type ask struct{ wrapperspb.StringValue }
 
-func (*ask) MsgID() uint16 { return 1 }
+func (m *ask) Decode(b []byte) error             { return decode(m, b) }
+func (m *ask) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+func (*ask) MsgID() uint16                       { return 1 }
 func (m *ask) ProtoReflect() protoreflect.Message {
 	if m == nil {
 		return (*wrapperspb.StringValue)(nil).ProtoReflect()
@@ -33,7 +40,9 @@ func (m *ask) ProtoReflect() protoreflect.Message {
 
 type blob struct{ wrapperspb.BytesValue }
 
-func (*blob) MsgID() uint16 { return 2 }
+func (m *blob) Decode(b []byte) error             { return decode(m, b) }
+func (m *blob) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+func (*blob) MsgID() uint16                       { return 2 }
 func (m *blob) ProtoReflect() protoreflect.Message {
 	if m == nil {
 		return (*wrapperspb.BytesValue)(nil).ProtoReflect()
@@ -44,7 +53,9 @@ func (m *blob) ProtoReflect() protoreflect.Message {
 // verdict has what a refusal needs: an enum "result" and a string "reason".
 type verdict struct{ m *dynamicpb.Message }
 
-func (*verdict) MsgID() uint16 { return 3 }
+func (m *verdict) Decode(b []byte) error             { return decode(m, b) }
+func (m *verdict) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+func (*verdict) MsgID() uint16                       { return 3 }
 func (m *verdict) ProtoReflect() protoreflect.Message {
 	if m == nil {
 		return dynamicpb.NewMessage(verdictType())
