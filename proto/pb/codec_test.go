@@ -28,6 +28,10 @@ func TestCodec(t *testing.T) {
 				t.Fatalf("%s: AppendTo = % x, %v, want % x", info.Name, got, err, want)
 			}
 			back := info.New()
+			if err := back.DecodeInPlace(want); err != nil || !proto.Equal(m, back) {
+				t.Fatalf("%s: DecodeInPlace = %v, %v, want %v", info.Name, back, err, m)
+			}
+			back = info.New()
 			if err := back.Decode(want); err != nil {
 				t.Fatalf("%s: %v", info.Name, err)
 			}
@@ -133,6 +137,10 @@ func FuzzDecode(f *testing.F) {
 		if want == nil && (err != nil || !proto.Equal(ours, theirs)) {
 			t.Fatalf("%s: %v, %v; want %v", info.Name, ours, err, theirs)
 		}
+		inPlace := info.New()
+		if e := inPlace.DecodeInPlace(b); (e == nil) != (err == nil) || err == nil && !proto.Equal(inPlace, ours) {
+			t.Fatalf("%s: DecodeInPlace = %v, %v; Decode = %v, %v", info.Name, inPlace, e, ours, err)
+		}
 		if err != nil {
 			return
 		}
@@ -153,6 +161,14 @@ func BenchmarkDecode(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			if err := new(pb.EchoREQ).Decode(body); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("in place", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := new(pb.EchoREQ).DecodeInPlace(body); err != nil {
 				b.Fatal(err)
 			}
 		}

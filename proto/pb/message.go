@@ -17,6 +17,9 @@ type Message interface {
 	// Decode reads the message, which must be new or reset, from a body. It keeps
 	// nothing of b.
 	Decode(b []byte) error
+	// DecodeInPlace is Decode, but text and bytes of the message are those of b:
+	// it is good only as long as b is.
+	DecodeInPlace(b []byte) error
 	// AppendTo appends the message's body to b.
 	AppendTo(b []byte) ([]byte, error)
 }
@@ -26,6 +29,7 @@ type Message interface {
 type coded interface {
 	proto.Message
 	UnmarshalVT(b []byte) error
+	UnmarshalVTUnsafe(b []byte) error
 	MarshalToSizedBufferVT(b []byte) (int, error)
 	SizeVT() int
 	plain() bool // text is UTF-8, no field is unknown
@@ -35,6 +39,13 @@ type coded interface {
 // it means the same.
 func decode[M coded](m M, b []byte) error {
 	if m.UnmarshalVT(b) == nil && m.plain() {
+		return nil
+	}
+	return proto.Unmarshal(b, m)
+}
+
+func decodeInPlace[M coded](m M, b []byte) error {
+	if m.UnmarshalVTUnsafe(b) == nil && m.plain() {
 		return nil
 	}
 	return proto.Unmarshal(b, m)
