@@ -4,22 +4,26 @@ import (
 	"context"
 	"fmt"
 	"sync"
-
-	"google.golang.org/protobuf/proto"
 )
+
+// lentOf is a pointer to T that is a message and can be used again.
+type lentOf[T any] interface {
+	messageOf[T]
+	Reset()
+}
 
 // HandleLent registers a handler for a message that comes so often that garbage
 // matters, such as a player's position. It fills ack, which is then the reply.
 // req and ack are lent, with all that is in them: the handler keeps nothing of
 // them, not even a string, without a copy. A refusal ([Refuse]) is the reply as
 // with [Handle].
-func HandleLent[F, Req, Ack any, PReq messageOf[Req], PAck messageOf[Ack]](m *Mux[F], h func(context.Context, F, *Req, *Ack) error) {
+func HandleLent[F, Req, Ack any, PReq lentOf[Req], PAck lentOf[Ack]](m *Mux[F], h func(context.Context, F, *Req, *Ack) error) {
 	var loans sync.Pool
 	loans.New = func() any {
 		l := &loan[Req, Ack]{}
 		l.reply = lent{PAck(&l.ack), func() {
-			proto.Reset(PReq(&l.req))
-			proto.Reset(PAck(&l.ack))
+			PReq(&l.req).Reset()
+			PAck(&l.ack).Reset()
 			loans.Put(l)
 		}}
 		return l

@@ -55,6 +55,7 @@ func (m *blob) ProtoReflect() protoreflect.Message {
 // verdict has what a refusal needs: an enum "result" and a string "reason".
 type verdict struct{ m *dynamicpb.Message }
 
+func (m *verdict) Reset()                            { m.m = nil }
 func (m *verdict) Decode(b []byte) error             { return decode(m, b) }
 func (m *verdict) DecodeInPlace(b []byte) error      { return decode(m, b) }
 func (m *verdict) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
