@@ -93,7 +93,6 @@ func New(cfg Config) *Links {
 			// A peer that does not keep up is told about by ErrFull; the link
 			// stays, as it carries everybody's messages.
 			Refuse:   true,
-			Gather:   true,
 			Counters: cfg.Counters,
 		},
 		receive: map[string]func(*Link) Receiver{},
@@ -120,6 +119,11 @@ func (ls *Links) Dial(service string) {
 // of service, or from all others if service is "". Without a receiver relayed
 // messages close the link.
 func (ls *Links) Receive(service string, open func(*Link) Receiver) { ls.receive[service] = open }
+
+// GatherWhen sets when a write lets other ready goroutines append to its link
+// first: while many of them append a message or two each. Where one does, it is
+// only time lost. Without it no write does.
+func (ls *Links) GatherWhen(f func() bool) { ls.session.Gather = f }
 
 // OnUp adds f to what is called when a link is established, before anything
 // that it brings, on the goroutine that reads it. The link is in Get and Named

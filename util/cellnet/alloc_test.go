@@ -18,7 +18,7 @@ func TestEchoAllocatesNothing(t *testing.T) {
 		packet string
 	}{
 		"tcp":  {packet: "\x06\x00\x71\x3fping"},
-		"link": {packet: "\x06\x00\x00\x00\x71\x3fping", cfg: Config{Framing: LinkFraming, Gather: true}},
+		"link": {packet: "\x06\x00\x00\x00\x71\x3fping", cfg: Config{Framing: LinkFraming, Gather: always}},
 		"ws":   {packet: string(wsFrame(0x82, "\x71\x3fping")), web: true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -40,11 +40,11 @@ type Config struct {
 	// ErrSlowConsumer. True: Append returns ErrFull and the session lives.
 	Refuse bool
 
-	// Gather makes Flush yield once to other ready goroutines before it
-	// writes, so that their frames leave in the same write; as long as that
-	// pays. Good for links that many goroutines append to, pointless for
-	// clients.
-	Gather bool
+	// Gather, if it says so at the moment, makes Flush yield once to other ready
+	// goroutines before it writes, so that their frames leave in the same write.
+	// Good for links while many goroutines append to them, pointless for
+	// clients. nil is never.
+	Gather func() bool
 
 	// WriteTimeout closes a session whose blocked write makes no progress for
 	// so long, with ErrWriteTimeout. 0 means 10 s.

@@ -47,8 +47,6 @@ type Session struct {
 	sent   int    // bytes of flight the system has taken
 	took   int    // how many of them in the last write
 	frames int    // frames in flight
-	joined bool   // others appended during the last yield
-	alone  uint8  // counts writes, for gather
 
 	// Owned by the sweeper, under the server's lock.
 	seen    uint32 // reads at the last sweep

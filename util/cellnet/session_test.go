@@ -322,7 +322,7 @@ func TestOrderUnderConcurrentWriters(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			const writers, frames = 8, 2000
 			counters := new(Counters)
-			a, b := connect(t, &Config{MaxPending: 1 << 30, Gather: true, Counters: counters}, nil)
+			a, b := connect(t, &Config{MaxPending: 1 << 30, Gather: always, Counters: counters}, nil)
 			rb := newRecorder()
 			run(t, a, newRecorder())
 			run(t, b, rb)
@@ -449,11 +449,13 @@ func TestPlainWritesAreBatched(t *testing.T) {
 	}
 }
 
+func always() bool { return true }
+
 // Many append while one write is under way: what they append leaves together.
 func TestGatherJoinsWriters(t *testing.T) {
 	const writers, rounds = 50, 100
 	counters := new(Counters)
-	a, b := pair(t, &Config{Framing: LinkFraming, Gather: true, Counters: counters}, link)
+	a, b := pair(t, &Config{Framing: LinkFraming, Gather: always, Counters: counters}, link)
 	rb := newRecorder()
 	run(t, b, rb)
 	var all sync.WaitGroup

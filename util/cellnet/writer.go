@@ -13,9 +13,6 @@ const (
 	// goroutine after so many: its caller has other things to do.
 	flushRounds = 4
 
-	// gatherEvery is how many writes go without a yield while nobody joins.
-	gatherEvery = 8
-
 	// plainWrite is what a write without a descriptor may take at a time: it
 	// counts as progress only when all of it is through.
 	plainWrite = 16 << 10
@@ -175,8 +172,10 @@ func (s *Session) take() bool {
 		s.mu.Unlock()
 		return true
 	}
-	if s.cfg.Gather && len(s.out) > 0 {
-		s.gather()
+	if len(s.out) > 0 && s.cfg.Gather != nil && s.cfg.Gather() {
+		s.mu.Unlock()
+		runtime.Gosched()
+		s.mu.Lock()
 	}
 	if len(s.out) == 0 {
 		s.release()
@@ -187,20 +186,6 @@ func (s *Session) take() bool {
 	s.out, s.outFrames = nil, 0
 	s.mu.Unlock()
 	return true
-}
-
-// gather lets other ready goroutines append before a write. While nobody does,
-// that is only time lost, so it is tried now and then. The lock is held, but
-// for the yield.
-func (s *Session) gather() {
-	if s.alone++; !s.joined && s.alone%gatherEvery != 0 {
-		return
-	}
-	before := s.outFrames
-	s.mu.Unlock()
-	runtime.Gosched()
-	s.mu.Lock()
-	s.joined = s.outFrames > before
 }
 
 // settle books what the last write took.

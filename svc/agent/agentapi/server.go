@@ -41,6 +41,8 @@ type Server struct {
 	boxes    mailbox.Group
 	bufs     sync.Pool // *[]byte: copies of bodies that wait, encoded replies
 
+	spreading atomic.Int32 // agents whose clients' messages run on goroutines of their own
+
 	mu     sync.Mutex
 	agents map[*link.Link]*agent
 
@@ -53,6 +55,7 @@ func Serve(ctx context.Context, app *basefx.App, h Handler) (*Server, error) {
 	s := &Server{ctx: ctx, log: app.Logger("clients"), failures: rarely.New(), links: app.Links, handler: h, agents: map[*link.Link]*agent{}}
 	s.bufs.New = func() any { b := make([]byte, 0, 256); return &b }
 	app.Links.Receive("agent", s.open)
+	app.Links.GatherWhen(func() bool { return s.spreading.Load() > 0 })
 	link.Handle(app.Links, s.clientOpen)
 	link.Handle(app.Links, s.clientClosed)
 	app.Finally(s.boxes.Wait)

@@ -78,6 +78,13 @@ func (a *agent) runHere(c *Client, f link.Frame) error {
 	return cellnet.ErrHandedOff
 }
 
+// unspread ends the time of spreading, if there is one.
+func (a *agent) unspread() {
+	if a.turns.spread.Swap(false) {
+		a.srv.spreading.Add(-1)
+	}
+}
+
 // watch looks at the turns of one link as long as there are any.
 func (a *agent) watch() {
 	look := time.NewTicker(patience)
@@ -91,6 +98,7 @@ func (a *agent) watch() {
 		select {
 		case <-look.C:
 		case <-t.over:
+			a.unspread()
 			return
 		}
 		now := time.Now()
@@ -116,11 +124,13 @@ func (a *agent) watch() {
 				guard = firstGuard
 			}
 			until, lately = now.Add(guard), now
-			t.spread.Store(true)
+			if !t.spread.Swap(true) {
+				a.srv.spreading.Add(1)
+			}
 			a.link.HandOff()
 		case t.spread.Load():
 			if now.After(until) {
-				t.spread.Store(false)
+				a.unspread()
 			}
 		default:
 			if idle++; idle < idleLooks {

@@ -101,6 +101,7 @@ func (g *Gateway) Start(ctx context.Context, app *basefx.App) error {
 
 	g.links.Receive("", func(l *link.Link) link.Receiver { return &backend{g: g, link: l} })
 	g.links.OnUp(g.away.back)
+	g.links.GatherWhen(func() bool { return g.slots.count() > 1 })
 	link.Handle(g.links, g.bindBackend)
 	link.Handle(g.links, g.clientKick)
 	link.Handle(g.links, g.clientJoin)
