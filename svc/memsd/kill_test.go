@@ -69,7 +69,13 @@ type process struct {
 // startMemsd starts a memsd in dir and waits until it is ready. wrap, if given, is a command that runs it.
 func startMemsd(t *testing.T, dir, addr string, wrap ...string) *process {
 	t.Helper()
+	return startMemsdWith(t, dir, addr, wrap)
+}
+
+func startMemsdWith(t *testing.T, dir, addr string, wrap []string, flags ...string) *process {
+	t.Helper()
 	args := append(wrap, os.Getenv(binEnv), "-addr="+addr, "-datafile=persist.json", "-flagfile=", "-httpaddr=")
+	args = append(args, flags...)
 	p := &process{t: t, cmd: exec.Command(args[0], args[1:]...), ended: make(chan struct{})}
 	p.cmd.Dir = dir
 	stderr, err := p.cmd.StderrPipe()

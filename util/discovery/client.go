@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"log/slog"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -274,6 +276,7 @@ func (c *Client) connect() (wasUp bool, err error) {
 	session, err := cellnet.Dial(dialing, scheme+c.addr, &c.net)
 	cancel()
 	if err != nil {
+		err = explainTLS(err)
 		c.setUp(nil, err)
 		return false, err
 	}
@@ -296,9 +299,29 @@ func (c *Client) connect() (wasUp bool, err error) {
 	if err == nil || errors.Is(err, ErrInDoubt) || errors.Is(err, errNotSent) {
 		err = l.reason // that is why there was no answer
 	}
+	if !wasUp && !l.answered && c.opts.TLS == nil && hungUp(err) {
+		err = fmt.Errorf("it hung up at once: does it want TLS (then start this process with -sdca), or is it no memsd? %w", err)
+	}
 	c.setUp(nil, err)
 	runs.Wait()
 	return wasUp, err
+}
+
+// hungUp says whether the other side has ended the connection.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
+}
+
+// explainTLS says what to do about a handshake that fails.
+func explainTLS(err error) error {
+	var unverified *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &unverified):
+		return fmt.Errorf("%w: memsd's certificate is not what -sdca trusts: %w", ErrRefused, unverified.Err)
+	case errors.Is(err, cellnet.ErrHandshake) && hungUp(err):
+		return fmt.Errorf("this process has -sdca and wants TLS, does memsd (then start it with -sdcert and -sdkey)? %w", err)
+	}
+	return err
 }
 
 // use brings a new connection to where requests can be made, and returns; the rest runs in runs until the connection ends.

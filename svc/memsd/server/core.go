@@ -66,6 +66,7 @@ type core struct {
 	untold   []store.Event      // published, but the watchers have not been told
 	tellAt   time.Time          // not before
 
+	gatherer  gatherer
 	compactor compactor
 
 	returned bool          // a client of an earlier life has come
@@ -109,6 +110,9 @@ func (c *core) run(ctx context.Context) {
 		select {
 		case t := <-c.tasks:
 			group = c.gather(append(group, t))
+			if c.s.file != nil && group[len(group)-1].gone == nil {
+				group = c.gather(c.gatherer.wait(c.tasks, group))
+			}
 		case <-timer.C:
 		case done := <-c.compactor.done:
 			c.compactor.finish(done)
@@ -169,7 +173,10 @@ func (c *core) commit(group []task) {
 	for i, t := range group {
 		outcomes[i] = c.apply(t)
 	}
-	if err := c.persist(before, outcomes); err != nil {
+	began := time.Now()
+	err := c.persist(before, outcomes)
+	c.gatherer.done(group, time.Since(began))
+	if err != nil {
 		// The disk does not take it: nothing of it has happened. What needs no disk is done all the same.
 		c.store.Restore(before)
 		for i, t := range group {
@@ -250,7 +257,11 @@ func (c *core) tell(now time.Time) {
 	if len(c.untold) == 0 || now.Before(c.tellAt) {
 		return
 	}
-	frames, ok := encodeEvents(c.untold)
+	var frames [][]byte
+	ok := true
+	if len(c.watchers) > 0 {
+		frames, ok = encodeEvents(c.untold)
+	}
 	clear(c.untold)
 	c.untold = c.untold[:0]
 	for w := range c.watchers {
