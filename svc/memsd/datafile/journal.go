@@ -88,6 +88,7 @@ func readJournal(path string) (records []record, size int64, err error) {
 }
 
 func parseJournal(text []byte) (records []record, size int64, err error) {
+	text = bytes.TrimRight(text, "\x00") // room for what was never written
 	number, damaged := 0, 0
 	var why error
 	for rest := text; len(rest) > 0; {
@@ -168,18 +169,45 @@ func merge(values map[string]string, records []record, normal bool) (edited []st
 	return edited
 }
 
-// journal is the open journal file. Everything before end is durable.
+// journal is the open journal file. Everything before end is durable. Behind it there may be room: zeros, which are
+// written some at a time, so that an append changes neither the size of the file nor where it lies on the disk. To make
+// that durable takes about half as long.
 type journal struct {
 	file *os.File
 	end  int64
+	room int64 // where the zeros end
 	sys  system
+}
+
+// moreRoom is how many zeros are written at a time.
+const moreRoom = 256 << 10
+
+// makeRoom sees to it that n bytes find zeros to be written over. Without them appending works, too, and on a disk that
+// is full there is better use for the bytes.
+func (j *journal) makeRoom(n int) {
+	if j.end+int64(n) <= j.room || n > moreRoom {
+		return
+	}
+	at := max(j.end, j.room)
+	if _, err := j.file.Seek(at, io.SeekStart); err == nil {
+		_, err = j.sys.write(j.file, make([]byte, moreRoom))
+		if err == nil {
+			j.room = at + moreRoom
+		} else if err := j.file.Truncate(at); err != nil {
+			return // zeros harm nobody
+		}
+	}
 }
 
 // append makes lines durable. If that fails, the journal has what it had before, or (when not even that is certain)
 // damaged is true: then nothing may be appended any more.
 func (j *journal) append(lines []byte, durable bool) (damaged bool, err error) {
-	if _, err = j.sys.write(j.file, lines); err == nil && durable {
-		if err = j.sys.sync(j.file); err != nil {
+	j.makeRoom(len(lines))
+	if _, err = j.file.Seek(j.end, io.SeekStart); err == nil {
+		_, err = j.sys.write(j.file, lines)
+	}
+	if err == nil && durable {
+		if err = j.sys.dataSync(j.file); err != nil {
 			// What the kernel could not write it may have forgotten: even a later success would say nothing.
 			damaged = true
 		}
@@ -196,10 +224,8 @@ func (j *journal) append(lines []byte, durable bool) (damaged bool, err error) {
 
 // cut removes what was written after end.
 func (j *journal) cut() error {
+	j.room = 0
 	if err := j.file.Truncate(j.end); err != nil {
-		return fmt.Errorf("undo: %w", err)
-	}
-	if _, err := j.file.Seek(j.end, io.SeekStart); err != nil {
 		return fmt.Errorf("undo: %w", err)
 	}
 	if err := j.sys.sync(j.file); err != nil { // or a crash could bring back what was reported as failed
