@@ -3,6 +3,7 @@ package datafile
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -42,15 +43,18 @@ func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // appendRecord appends r to b as a line: checksum in hex, a space, JSON.
 func appendRecord(b []byte, r record) ([]byte, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
+	start := len(b)
+	buf := bytes.NewBuffer(append(b, "00000000 "...))
+	enc := json.NewEncoder(buf)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(r); err != nil { // ends with a newline, and has no other
 		return b, fmt.Errorf("encode journal record: %w", err)
 	}
-	sum := crc32.Checksum(buf.Bytes(), castagnoli())
-	b = fmt.Appendf(b, "%08x ", sum)
-	return append(b, buf.Bytes()...), nil
+	b = buf.Bytes()
+	var sum [4]byte
+	binary.BigEndian.PutUint32(sum[:], crc32.Checksum(b[start+9:], castagnoli()))
+	hex.Encode(b[start:], sum[:])
+	return b, nil
 }
 
 // parseLine reads one line, newline included.

@@ -147,9 +147,11 @@ func (c *core) gather(group []task) []task {
 
 // outcome is what became of one request. Nothing of it is seen by anybody before the group is durable.
 type outcome struct {
-	reply *wire.Reply // nil: no answer, or not yet
-	event store.Event
-	after func() // what the core has to note or do once it is durable; before the answer is sent
+	reply    *wire.Reply // nil: no answer, or not yet, or only that it is
+	done     bool        // at
+	revision uint64
+	event    store.Event
+	after    func() // what the core has to note or do once it is durable; before the answer is sent
 }
 
 // serve does a group of tasks.
@@ -199,9 +201,12 @@ func (c *core) commit(group []task) {
 		if o.after != nil {
 			o.after()
 		}
-		if o.reply != nil {
+		switch {
+		case o.reply != nil:
 			o.reply.ID = group[i].req.ID
 			c.send(group[i].from, o.reply)
+		case o.done:
+			c.append(group[i].from, wire.AppendDone(nil, group[i].req.ID, o.revision))
 		}
 	}
 	if c.retry {
