@@ -73,7 +73,7 @@ func (d *daemon) Start(ctx context.Context, app *basefx.App) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("-addr: %w", err), s.Close())
 	}
-	app.SessionMetrics("discovery", s.Counters())
+	metrics(app, s)
 	app.Go("server", func(ctx context.Context) error {
 		return errors.Join(s.Serve(ctx, l), s.Close())
 	})

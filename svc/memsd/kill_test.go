@@ -24,7 +24,12 @@ import (
 
 // The tests of this package run memsd as a process of its own. TestMain builds it.
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	if addr := os.Getenv(serviceEnv); addr != "" {
+		os.Exit(runService(addr))
+	}
+	os.Exit(run(m))
+}
 
 const binEnv = "MEMSD_TEST_BINARY"
 
