@@ -12,7 +12,28 @@ import (
 	"github.com/davyxu/cellmesh_demo/util/certfile"
 	"github.com/davyxu/cellmesh_demo/util/certfile/certtest"
 	"github.com/davyxu/cellmesh_demo/util/discovery"
+	"github.com/davyxu/cellmesh_demo/util/discovery/contract"
 )
+
+// TestContractTLS is the whole contract once more, through TLS and with a secret, as a cluster of many machines has it.
+func TestContractTLS(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	cert, key := certtest.Files(t, t.TempDir(), 1)
+	server, err := certfile.Server(cert, key, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := certfile.Client(cert, "127.0.0.1", log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contract.Run(t, func(t *testing.T) contract.Open {
+		s := start(t, "", Options{TLS: server, Secret: "s", Log: log})
+		return func() discovery.Registry {
+			return discovery.Dial(context.Background(), s.addr, discovery.Options{TLS: client, Secret: "s"})
+		}
+	})
+}
 
 func TestTLS(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
