@@ -2,6 +2,7 @@ package basefx
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -34,6 +35,8 @@ type App struct {
 	// Registry is discovery: memsd at -sdaddr. For a standalone program it is
 	// nil until it calls Discover.
 	Registry discovery.Registry
+	// DiscoveryTLS is how memsd is talked to if -sdca is given; else nil.
+	DiscoveryTLS *tls.Config
 	// Links are the links to other services; wire them in Start. Nil for a
 	// standalone program.
 	Links *link.Links

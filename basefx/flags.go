@@ -26,6 +26,7 @@ const defaultFlagFile = "cfg/LocalFlag.cfg"
 // Flags are the flags that every program has.
 type Flags struct {
 	SDAddr   string // memsd
+	SDCA     string
 	SvcGroup string
 	SvcIndex int // -1: the lowest free
 	LanIP    string
@@ -48,6 +49,7 @@ type Flags struct {
 
 func (f *Flags) register(fs *flag.FlagSet) {
 	fs.StringVar(&f.SDAddr, "sdaddr", "127.0.0.1:8900", "address of memsd")
+	fs.StringVar(&f.SDCA, "sdca", "", "certificates (PEM file) to trust memsd by: it is talked to with TLS then, and has -sdcert; read again when it changes")
 	fs.StringVar(&f.SvcGroup, "svcgroup", "dev", "service group, the part of the service ID after @")
 	fs.IntVar(&f.SvcIndex, "svcindex", -1, "service index; -1 takes the lowest free")
 	fs.StringVar(&f.LanIP, "lanip", "127.0.0.1", "where listeners for other services bind, and what they announce")

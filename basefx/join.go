@@ -17,7 +17,9 @@ import (
 // a standalone program that wants discovery calls it in Start.
 func (a *App) Discover() discovery.Registry {
 	if a.Registry == nil {
-		a.owned = discovery.Dial(a.life, a.Flags.SDAddr, discovery.Options{Log: a.Logger("discovery"), Name: a.Name, Secret: a.Flags.Secret})
+		a.owned = discovery.Dial(a.life, a.Flags.SDAddr, discovery.Options{
+			Log: a.Logger("discovery"), Name: a.Name, Secret: a.Flags.Secret, TLS: a.DiscoveryTLS,
+		})
 		a.Registry = a.owned
 	}
 	return a.Registry

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -16,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/davyxu/cellmesh_demo/util/certfile"
 	"github.com/davyxu/cellmesh_demo/util/discovery"
 )
 
@@ -113,6 +115,12 @@ func Run(ctx context.Context, name string, new func(fs *flag.FlagSet) Service, o
 		return err
 	}
 	a.Log = log
+	if a.Flags.SDCA != "" {
+		host, _, _ := net.SplitHostPort(a.Flags.SDAddr) // a bad address is told by who connects
+		if a.DiscoveryTLS, err = certfile.Client(a.Flags.SDCA, host, a.Logger("tls")); err != nil {
+			return fmt.Errorf("-sdca: %w", err)
+		}
+	}
 	defer func() {
 		if err != nil && a.Flags.LogFile != "" { // the caller tells it on standard error
 			log.Error("ended", "err", err)

@@ -24,7 +24,12 @@ import (
 
 // The tests of this package run memsd as a process of its own. TestMain builds it.
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	if addr := os.Getenv(serviceEnv); addr != "" {
+		os.Exit(runService(addr))
+	}
+	os.Exit(run(m))
+}
 
 const binEnv = "MEMSD_TEST_BINARY"
 
@@ -69,7 +74,13 @@ type process struct {
 // startMemsd starts a memsd in dir and waits until it is ready. wrap, if given, is a command that runs it.
 func startMemsd(t *testing.T, dir, addr string, wrap ...string) *process {
 	t.Helper()
+	return startMemsdWith(t, dir, addr, wrap)
+}
+
+func startMemsdWith(t *testing.T, dir, addr string, wrap []string, flags ...string) *process {
+	t.Helper()
 	args := append(wrap, os.Getenv(binEnv), "-addr="+addr, "-datafile=persist.json", "-flagfile=", "-httpaddr=")
+	args = append(args, flags...)
 	p := &process{t: t, cmd: exec.Command(args[0], args[1:]...), ended: make(chan struct{})}
 	p.cmd.Dir = dir
 	stderr, err := p.cmd.StderrPipe()

@@ -31,7 +31,7 @@ func (d *demo) startMemsd(ctx context.Context) error {
 		if taken(addr) || taken(metrics) {
 			continue
 		}
-		p, err := d.spawn("memsd", "memsd", "-addr="+addr, "-datafile="+filepath.Join(d.home, "persist.json"), "-httpaddr="+metrics)
+		p, err := d.spawn("memsd", "memsd", "-addr="+addr, "-datafile="+filepath.Join(d.home, "persist.json"), "-httpaddr="+metrics, "-sdcert=", "-sdkey=")
 		if err != nil {
 			return err
 		}

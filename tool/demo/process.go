@@ -83,7 +83,7 @@ func (d *demo) ended(p *process) {
 // would keep the launcher from talking to memsd are not left to the flag file
 // or the environment.
 func (d *demo) commonArgs() []string {
-	args := []string{"-lanip=127.0.0.1", "-secret="}
+	args := []string{"-lanip=127.0.0.1", "-secret=", "-sdca="}
 	asked := os.Getenv("CELLMESH_FLAGFILE")
 	file := cmp.Or(asked, filepath.Join("cfg", "LocalFlag.cfg"))
 	if !filepath.IsAbs(file) { // a child is in another folder than we are

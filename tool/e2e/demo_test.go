@@ -11,12 +11,16 @@ import (
 	"testing"
 )
 
-// A script's lines, and nothing else, come back on standard output.
+// A script's lines, and nothing else, come back on standard output; also where
+// the environment is set for a cluster of many machines.
 func TestDemoInAPipe(t *testing.T) {
 	t.Parallel()
 	for _, commType := range []string{"tcp", "ws"} {
 		dir := newDemoDir(t)
 		cmd := demoCommand(dir, "-commtype="+commType, "-uid=script")
+		if commType == "ws" {
+			cmd.Env = append(cmd.Env, "CELLMESH_SECRET=s", "CELLMESH_SDCA=ca.pem", "CELLMESH_SDCERT=cert.pem", "CELLMESH_SDKEY=key.pem")
+		}
 		cmd.Stdin = strings.NewReader("hello\nworld\n")
 		var said strings.Builder
 		cmd.Stderr = &said
@@ -62,7 +66,7 @@ func TestDemoRemembers(t *testing.T) {
 	t.Parallel()
 	dir := newDemoDir(t)
 	l := demo(t, dir)
-	askMemsd(t, l.table()["memsd"].services, "-cmd=setvalue", "mine", "is here")
+	askMemsd(t, l.table()["memsd"].services, []string{"-cmd=setvalue", "mine", "is here"})
 	log := l.table()["game#0@dev"].log
 	l.leaves()
 	before, err := os.ReadFile(log)
@@ -71,7 +75,7 @@ func TestDemoRemembers(t *testing.T) {
 	}
 
 	l = demo(t, dir)
-	if got := askMemsd(t, l.table()["memsd"].services, "-cmd=getvalue", "mine"); strings.TrimSpace(got) != "is here" {
+	if got := askMemsd(t, l.table()["memsd"].services, []string{"-cmd=getvalue", "mine"}); strings.TrimSpace(got) != "is here" {
 		t.Errorf("the value is %q", got)
 	}
 	l.chats("hello again")

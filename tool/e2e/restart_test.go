@@ -2,7 +2,14 @@
 
 package e2e
 
-import "testing"
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
 
 // Each program is killed with SIGKILL and started again. Afterwards new clients
 // get in, and those that were connected chat on, but for those of a killed
@@ -37,30 +44,65 @@ func TestKillAndRestart(t *testing.T) {
 }
 
 // The programs go on without memsd, and are all registered again, with the
-// indexes they had, when it is back.
+// indexes and epochs they had, within 3 s of its return, also when its data has
+// gone.
 func TestMemsdAway(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	all := s.up()
-	alice := s.client("alice")
-	alice.chats()
-	all["memsd"].kill()
-	alice.chats()
-	bob := s.client("bob", "-login="+all["login"].field("clients"))
-	bob.chats(alice)
-	s.run("memsd").ready()
-	eventually(t, "all services are registered again", func() bool {
-		shown := s.memsd("-cmd=viewsvc")
-		for _, name := range []string{"hub", "login", "agent", "game", "social"} {
-			if !hasAll(shown, []string{name + "#0@dev"}) {
-				return false
+	for name, lost := range map[string]bool{"DataKept": false, "DataLost": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			all := s.up()
+			before := s.services()
+			alice := s.client("alice")
+			alice.chats()
+			all["memsd"].kill()
+			alice.chats()
+			bob := s.client("bob", "-login="+all["login"].field("clients"))
+			bob.chats(alice)
+			if lost {
+				files, err := filepath.Glob(filepath.Join(s.dir, "*persist.json*"))
+				if err != nil || len(files) < 2 {
+					t.Fatal("memsd's files are not where they should be:", files, err)
+				}
+				for _, file := range files {
+					if err := os.Remove(file); err != nil {
+						t.Fatal(err)
+					}
+				}
 			}
-		}
-		return true
-	})
-	carol := s.client("carol")
-	carol.chats(alice, bob)
-	for _, p := range []*process{alice, bob, carol} {
-		p.leaves()
+			s.run("memsd").ready()
+			began := time.Now()
+			eventually(t, "all services are registered again", func() bool { return maps.Equal(s.services(), before) })
+			if took := time.Since(began); took > 3*time.Second {
+				t.Errorf("all were registered again %v after memsd's return", took)
+			}
+			if got := s.memsd("-cmd=viewkey", "login/key/"); lost && !hasAll(got, []string{"login/key/"}) {
+				eventually(t, "login has published its key again", func() bool {
+					return hasAll(s.memsd("-cmd=viewkey", "login/key/"), []string{"login/key/"})
+				})
+			}
+			carol := s.client("carol")
+			carol.chats(alice, bob)
+			for _, p := range []*process{alice, bob, carol} {
+				p.leaves()
+			}
+		})
 	}
+}
+
+// services are the epochs that memsd shows, by ID.
+func (s *site) services() map[string]uint64 {
+	s.t.Helper()
+	var list []struct {
+		ID    string
+		Epoch uint64
+	}
+	if err := json.Unmarshal([]byte(s.memsd("-json", "-cmd=viewsvc")), &list); err != nil {
+		s.t.Fatal(err)
+	}
+	all := make(map[string]uint64)
+	for _, svc := range list {
+		all[svc.ID] = svc.Epoch
+	}
+	return all
 }

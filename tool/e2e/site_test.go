@@ -5,6 +5,7 @@ package e2e
 import (
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,7 @@ type site struct {
 	t      testing.TB
 	dir    string
 	sdaddr string
+	env    []string // of everything that is started
 }
 
 func newSite(t testing.TB) *site {
@@ -58,6 +60,7 @@ func (s *site) run(name string, args ...string) *process {
 	}
 	cmd := exec.Command(filepath.Join(bin(), name), args...)
 	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), s.env...)
 	return start(s.t, name, cmd)
 }
 
@@ -96,12 +99,14 @@ func (s *site) push() {
 // memsd asks memsd something.
 func (s *site) memsd(args ...string) string {
 	s.t.Helper()
-	return askMemsd(s.t, s.sdaddr, args...)
+	return askMemsd(s.t, s.sdaddr, args, s.env...)
 }
 
-func askMemsd(t testing.TB, sdaddr string, args ...string) string {
+func askMemsd(t testing.TB, sdaddr string, args []string, env ...string) string {
 	t.Helper()
-	p := start(t, "memsd "+strings.Join(args, " "), exec.Command(filepath.Join(bin(), "memsd"), append([]string{"-sdaddr=" + sdaddr}, args...)...))
+	cmd := exec.Command(filepath.Join(bin(), "memsd"), append([]string{"-sdaddr=" + sdaddr}, args...)...)
+	cmd.Env = append(os.Environ(), env...)
+	p := start(t, "memsd "+strings.Join(args, " "), cmd)
 	if p.wait() != 0 {
 		t.Fatalf("memsd %v: %s", args, p.stderr.text())
 	}

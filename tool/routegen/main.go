@@ -15,6 +15,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -24,6 +26,7 @@ import (
 
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/agent/route"
+	"github.com/davyxu/cellmesh_demo/util/certfile"
 	"github.com/davyxu/cellmesh_demo/util/discovery"
 )
 
@@ -45,6 +48,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	fs.SetOutput(out)
 	addr := fs.String("sdaddr", "127.0.0.1:8900", "address of memsd")
 	secret := fs.String("secret", "", "cluster secret, if memsd has one; @name reads it from a file")
+	ca := fs.String("sdca", "", "certificates (PEM file) to trust memsd by, if it has -sdcert")
 	timeout := fs.Duration("timeout", 3*time.Second, "how long to wait for memsd")
 	show := fs.Bool("print", false, "write the rules to standard output and push nothing")
 	if err := ff.Parse(fs, args, ff.WithEnvVarPrefix("CELLMESH")); err != nil {
@@ -66,7 +70,14 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	reg := discovery.Dial(ctx, *addr, discovery.Options{Name: "routegen", Secret: key})
+	o := discovery.Options{Name: "routegen", Secret: key}
+	if *ca != "" {
+		host, _, _ := net.SplitHostPort(*addr)
+		if o.TLS, err = certfile.Client(*ca, host, slog.New(slog.DiscardHandler)); err != nil {
+			return fmt.Errorf("-sdca: %w", err)
+		}
+	}
+	reg := discovery.Dial(ctx, *addr, o)
 	defer reg.Close()
 	bounded, cancel := context.WithTimeout(ctx, *timeout)
 	defer cancel()
@@ -82,7 +93,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 func explain(err, connection error, waited time.Duration) error {
 	switch {
 	case errors.Is(connection, discovery.ErrRefused):
-		return fmt.Errorf("%w\nname memsd's secret with -secret or CELLMESH_SECRET, and run again: go run ./tool/routegen", connection)
+		return fmt.Errorf("%w\ngive it the -secret and -sdca that memsd goes with (or CELLMESH_SECRET and CELLMESH_SDCA), and run again: go run ./tool/routegen", connection)
 	case connection != nil && !errors.Is(err, context.Canceled):
 		return fmt.Errorf("no answer within %v: %w\nstart it:      go run ./svc/memsd -datafile=persist.json\nand push then: go run ./tool/routegen", waited, connection)
 	case errors.Is(err, discovery.ErrInDoubt):

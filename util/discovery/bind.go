@@ -98,7 +98,7 @@ func (c *Config[T]) update(s *Snapshot) bool {
 		return false
 	}
 	c.current.Store(next)
-	c.log.Info("config changed", "key", c.key, "revision", s.Revision())
+	c.log.Info("config changed", "key", c.key, "revision", s.Revision(), "value", fmt.Sprintf("%+v", *next))
 	return true
 }
 
@@ -117,7 +117,7 @@ func (c *Config[T]) read(s *Snapshot) (text string, found bool, err error) {
 		if isText[T](name) {
 			raw, err = json.Marshal(value)
 		} else if !json.Valid(raw) {
-			err = errors.Join(err, fmt.Errorf("%s is not JSON", key))
+			err = errors.Join(err, fmt.Errorf("%s is not JSON: %.40q", key, value))
 			continue
 		}
 		fields[name] = raw

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"log/slog"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -42,14 +44,14 @@ type Options struct {
 }
 
 // How a client connects. The time from memsd's return to the registration of a service is at most that of a connect that
-// was begun just before (its machine may have been off), and one pause: less than 3 s. The pauses spread a thousand
-// clients over a second.
+// was begun just before (its machine may have been off), and one pause: less than 2.5 s. The pauses spread a thousand
+// clients over most of a second.
 const (
 	connectTimeout = 1300 * time.Millisecond // for TCP and TLS
 	helloTimeout   = 5 * time.Second         // for what follows; a memsd that is overloaded is not helped by trying again
 	firstRetry     = 50 * time.Millisecond
-	longestRetry   = 1 * time.Second // times 0.5 to 1.5, at random
-	steady         = 5 * time.Second // a connection that lasted so long begins with the first retry again
+	longestRetry   = 700 * time.Millisecond // times 0.5 to 1.5, at random
+	steady         = 5 * time.Second        // a connection that lasted so long begins with the first retry again
 )
 
 // Client is a Registry kept by a memsd. It connects by itself, and again when the connection is lost; then it registers
@@ -274,6 +276,7 @@ func (c *Client) connect() (wasUp bool, err error) {
 	session, err := cellnet.Dial(dialing, scheme+c.addr, &c.net)
 	cancel()
 	if err != nil {
+		err = explainTLS(err)
 		c.setUp(nil, err)
 		return false, err
 	}
@@ -296,9 +299,29 @@ func (c *Client) connect() (wasUp bool, err error) {
 	if err == nil || errors.Is(err, ErrInDoubt) || errors.Is(err, errNotSent) {
 		err = l.reason // that is why there was no answer
 	}
+	if !wasUp && !l.answered && c.opts.TLS == nil && hungUp(err) {
+		err = fmt.Errorf("it hung up at once: does it want TLS (then start this process with -sdca), or is it no memsd? %w", err)
+	}
 	c.setUp(nil, err)
 	runs.Wait()
 	return wasUp, err
+}
+
+// hungUp says whether the other side has ended the connection.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
+}
+
+// explainTLS says what to do about a handshake that fails.
+func explainTLS(err error) error {
+	var unverified *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &unverified):
+		return fmt.Errorf("%w: memsd's certificate is not what -sdca trusts: %w", ErrRefused, unverified.Err)
+	case errors.Is(err, cellnet.ErrHandshake) && hungUp(err):
+		return fmt.Errorf("this process has -sdca and wants TLS, does memsd (then start it with -sdcert and -sdkey)? %w", err)
+	}
+	return err
 }
 
 // use brings a new connection to where requests can be made, and returns; the rest runs in runs until the connection ends.

@@ -26,7 +26,9 @@ type link struct {
 	resync  chan struct{} // memsd says that pages are needed; holds at most one
 	again   chan struct{} // a lease has something to tell that nobody waits for; holds at most one
 
-	heard time.Time // when the read deadline was last set; owned by the session's goroutine
+	// Owned by the session's goroutine until done.
+	heard    time.Time // when the read deadline was last set
+	answered bool      // memsd has said anything
 
 	mu      sync.Mutex
 	lastID  uint64
@@ -50,6 +52,7 @@ func (l *link) alive() bool {
 
 // Frame implements cellnet.Handler.
 func (l *link) Frame(b []byte) error {
+	l.answered = true
 	if now := time.Now(); now.Sub(l.heard) > l.c.opts.TTL/8 {
 		l.heard = now
 		if err := l.session.SetReadDeadline(now.Add(l.c.opts.TTL)); err != nil {

@@ -52,7 +52,7 @@ var (
 	ErrFull        = store.ErrFull        // the store as a whole is at its limit
 	ErrNotFound    = store.ErrNotFound    // the registration is not there (any more)
 	ErrStorage     = store.ErrStorage     // the engine cannot make it durable now; nothing was done, reading goes on
-	ErrRefused     = store.ErrRefused     // the other side does not prove the cluster secret, or speaks another version
+	ErrRefused     = store.ErrRefused     // the other side does not prove the cluster secret, is not whom TLS says, or speaks another version
 	ErrUnavailable = store.ErrUnavailable // the engine cannot be reached; nothing was done
 	ErrInDoubt     = store.ErrInDoubt     // no answer: it may have been done or not; read the state and decide again
 	ErrClosed      = store.ErrClosed      // the registry or lease was closed

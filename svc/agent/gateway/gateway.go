@@ -53,7 +53,7 @@ type Gateway struct {
 	slots    slots
 	groups   groups
 	away     away
-	beat     heartbeat // owned by the acceptor's sweeper
+	settings *discovery.Config[settings]
 
 	featuresField protowire.Number // of VerifyREQ
 
@@ -80,14 +80,16 @@ func New(fs *flag.FlagSet) basefx.Service {
 }
 
 // Start wires the agent.
-func (g *Gateway) Start(ctx context.Context, app *basefx.App) error {
+func (g *Gateway) Start(ctx context.Context, app *basefx.App) (err error) {
 	if err := g.checkFlags(); err != nil {
 		return err
 	}
 	g.ctx, g.app, g.log, g.links, g.registry = ctx, app, app.Log, app.Links, app.Registry
 	g.msgs = app.MsgLog()
 	g.began = time.Now()
-	g.beat.most = defaultHeartbeat
+	if g.settings, err = basefx.Bind(app, settingsPrefix, defaultSettings(), nil); err != nil {
+		return err
+	}
 	g.rules.table.Store(new(route.Table)) // blocks everything
 	g.featuresField = featuresField()
 	g.slots.init(g.port.MaxConns)

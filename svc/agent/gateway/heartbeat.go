@@ -1,43 +1,34 @@
 package gateway
 
 import (
-	"strconv"
+	"fmt"
 	"time"
 )
 
-// heartbeatKey is where operators set how long, in seconds, a client may be
-// silent; 0 is forever. Clients say something every 5 s.
-const heartbeatKey = "config/agent/heartbeat_sec"
+// settingsPrefix is where operators set the fields of settings, by their JSON
+// names: config/agent/heartbeat_sec. Running agents follow.
+const settingsPrefix = "config/agent/"
 
-const (
-	defaultHeartbeat = 30 * time.Second // without a value
-	longestHeartbeat = 24 * 3600        // seconds
-)
-
-// heartbeat is what was last read under heartbeatKey.
-type heartbeat struct {
-	text string        // as it stood there, "" for nothing
-	most time.Duration // what the last text that made sense says
+// settings are what operators may change while agents run.
+type settings struct {
+	// HeartbeatSec is how long, in seconds, a client may be silent; 0 is
+	// forever. Clients say something every 5 s.
+	HeartbeatSec int `json:"heartbeat_sec"`
 }
 
-// idle is how long a client may be silent. A text that makes no sense is told
-// once, and what held before holds on.
+func defaultSettings() settings { return settings{HeartbeatSec: 30} }
+
+const longestHeartbeat = 24 * 3600 // seconds
+
+// Validate implements what discovery.Bind asks for.
+func (s *settings) Validate() error {
+	if s.HeartbeatSec < 0 || s.HeartbeatSec > longestHeartbeat {
+		return fmt.Errorf("heartbeat_sec is %d, want 0 to %d seconds", s.HeartbeatSec, longestHeartbeat)
+	}
+	return nil
+}
+
+// idle is how long a client may be silent; 0 is forever.
 func (g *Gateway) idle() time.Duration {
-	text, _ := g.registry.Snapshot().Value(heartbeatKey)
-	if text == g.beat.text {
-		return g.beat.most
-	}
-	g.beat.text = text
-	sec, err := strconv.Atoi(text)
-	switch {
-	case text == "":
-		g.beat.most = defaultHeartbeat
-	case err != nil || sec < 0 || sec > longestHeartbeat:
-		g.log.Error("heartbeat refused, the old one stays in force", "key", heartbeatKey, "value", text, "want", "0 to 86400 seconds", "still", g.beat.most)
-		return g.beat.most
-	default:
-		g.beat.most = time.Duration(sec) * time.Second
-	}
-	g.log.Info("heartbeat in force", "key", heartbeatKey, "silence", g.beat.most)
-	return g.beat.most
+	return time.Duration(g.settings.Get().HeartbeatSec) * time.Second
 }

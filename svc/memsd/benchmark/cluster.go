@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -14,8 +16,11 @@ import (
 	"github.com/davyxu/cellmesh_demo/util/discovery"
 )
 
+// gcEvery is how many rounds go without a garbage collection.
+const gcEvery = 25
+
 // measureCluster has many services and keys, and looks how soon everybody knows of a change.
-func measureCluster(ctx context.Context, o options, tmp string) error {
+func measureCluster(ctx context.Context, o options, tmp string, r *results) error {
 	dir := filepath.Join(tmp, "cluster")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
@@ -25,7 +30,8 @@ func measureCluster(ctx context.Context, o options, tmp string) error {
 		return err
 	}
 	defer func() { p.kill() }()
-	fmt.Printf("%d services and %d keys, all clients in this process\n", o.services, o.keys)
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(8 << 30)) // then it is on again
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	clients := make([]*discovery.Client, o.services)
 	for i := range clients {
 		clients[i] = discovery.Dial(ctx, p.addr, discovery.Options{Name: fmt.Sprint("benchmark ", i)})
@@ -34,6 +40,10 @@ func measureCluster(ctx context.Context, o options, tmp string) error {
 	if err := fill(ctx, clients[0], o.keys); err != nil {
 		return err
 	}
+	if err := everybody(ctx, clients, has(0, o.keys)); err != nil {
+		return err
+	}
+	runtime.GC()
 	began := time.Now()
 	leases := make([]discovery.Lease, len(clients))
 	var all errgroup.Group
@@ -49,13 +59,13 @@ func measureCluster(ctx context.Context, o options, tmp string) error {
 	if err := everybody(ctx, clients, has(o.services, o.keys)); err != nil {
 		return err
 	}
-	took := time.Since(began)
-	memory, cpu := p.usage()
-	line("all registered, and seen by all", "%v; memsd used %v of CPU", round(took), cpu)
-	line("memory of memsd", "%s", memory)
+	r.time("all register at once, seen by all", time.Since(began))
 
 	var seen times
-	for range o.rounds {
+	for i := range o.rounds {
+		if i%gcEvery == 0 {
+			runtime.GC()
+		}
 		began := time.Now()
 		l, err := clients[0].Register(ctx, service("newcomer"))
 		if err != nil {
@@ -69,11 +79,18 @@ func measureCluster(ctx context.Context, o options, tmp string) error {
 		if err := l.Close(ctx); err != nil {
 			return err
 		}
+		if err := everybody(ctx, clients, func(s *discovery.Snapshot) bool { _, ok := s.Service(id); return !ok }); err != nil {
+			return err
+		}
 	}
-	line("a registration is seen by all", "%v", seen)
+	r.time("a registration is seen by all, median", seen.at(0.5))
+	r.time("a registration is seen by all, p99", seen.at(0.99)).atMost(100)
 
 	var fresh times
-	for range o.rounds {
+	for i := range o.rounds {
+		if i%gcEvery == 0 {
+			runtime.GC()
+		}
 		began := time.Now()
 		c := discovery.Dial(ctx, p.addr, discovery.Options{})
 		_, err := c.Wait(ctx, 0)
@@ -83,57 +100,57 @@ func measureCluster(ctx context.Context, o options, tmp string) error {
 			return err
 		}
 	}
-	line("a fresh client has the whole state", "%v", fresh)
-
-	_, before := p.usage()
+	r.time("a fresh client has the whole state, median", fresh.at(0.5))
+	r.time("a fresh client has the whole state, p99", fresh.at(0.99)).atMost(200)
+	r.add("memory of memsd", "MB", p.memory())
+	before := p.cpu()
 	time.Sleep(3 * time.Second)
-	_, after := p.usage()
-	line("CPU of memsd when nothing changes", "%v in 3 s (pings of %d clients)", after-before, o.services)
+	r.add("CPU of memsd when nothing changes", "% of a core", 100*(p.cpu()-before).Seconds()/3)
 
-	for _, empty := range []bool{false, true} {
-		if p, err = comeBack(ctx, o, p, dir, clients, leases, empty); err != nil {
+	for _, c := range []struct {
+		what  string
+		empty bool
+	}{{"all are back after kill -9", false}, {"all are back after kill -9, its files gone", true}} {
+		runtime.GC()
+		var took time.Duration
+		if p, took, err = comeBack(ctx, o, p, dir, clients, leases, c.empty); err != nil {
 			return err
 		}
+		r.time(c.what, took).atMost(3000)
 	}
-	memory, _ = p.usage()
-	line("memory of memsd after that", "%s", memory)
 	return nil
 }
 
 // comeBack kills memsd and measures how long it takes until all services have registered again.
-func comeBack(ctx context.Context, o options, p *process, dir string, clients []*discovery.Client, leases []discovery.Lease, empty bool) (*process, error) {
+func comeBack(ctx context.Context, o options, p *process, dir string, clients []*discovery.Client, leases []discovery.Lease, empty bool) (*process, time.Duration, error) {
 	p.kill()
-	what := "all back after kill -9"
 	if empty {
-		what = "all back after kill -9, data files gone"
 		if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o755)); err != nil {
-			return p, err
+			return p, 0, err
 		}
 	}
 	time.Sleep(3 * time.Second) // so that all are in the longest pause of their backoff
 	next, err := startMemsd(o, dir, p.addr)
 	if err != nil {
-		return p, err
+		return p, 0, err
 	}
 	began := time.Now()
-	look := discovery.Dial(ctx, p.addr, discovery.Options{})
+	look := discovery.Dial(ctx, next.addr, discovery.Options{})
 	defer look.Close()
 	// look is new: it shows what memsd has, and nothing of before.
 	for s := look.Snapshot(); !has(len(clients), 0)(s); {
 		if s, err = look.Wait(ctx, s.Revision()); err != nil {
-			return next, err
+			return next, 0, err
 		}
 	}
 	took := time.Since(began)
-	_, cpu := next.usage()
-	line(what, "%v after memsd was ready; it used %v of CPU", round(took), cpu)
 	for _, l := range leases {
 		svc := l.Service()
 		if got, ok := look.Snapshot().Service(svc.ID); !ok || got.Epoch != svc.Epoch {
-			return next, fmt.Errorf("%s came back as %+v", svc.ID, got)
+			return next, 0, fmt.Errorf("%s came back as %+v", svc.ID, got)
 		}
 	}
-	return next, everybody(ctx, clients, func(s *discovery.Snapshot) bool { return s.Revision() >= look.Snapshot().Revision() })
+	return next, took, everybody(ctx, clients, func(s *discovery.Snapshot) bool { return s.Revision() >= look.Snapshot().Revision() })
 }
 
 func service(name string) discovery.Service {

@@ -16,11 +16,11 @@ import (
 )
 
 // measureEtcd measures an etcd of one node with its defaults, which include fsync. Its client here is a few lines of gRPC
-// over Go's own HTTP/2, one connection a writer.
-func measureEtcd(ctx context.Context, o options, dir string, writers int) (float64, error) {
+// over Go's own HTTP/2.
+func measureEtcd(ctx context.Context, o options, dir string, writers, conns int) (writing, error) {
 	client, peer, err := freePorts()
 	if err != nil {
-		return 0, err
+		return writing{}, err
 	}
 	peerURL := "http://" + peer
 	cmd := exec.Command(o.etcd, "--data-dir="+dir, "--listen-client-urls=http://"+client, "--advertise-client-urls=http://"+client,
@@ -28,26 +28,31 @@ func measureEtcd(ctx context.Context, o options, dir string, writers int) (float
 	var log bytes.Buffer
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
-		return 0, err
+		return writing{}, err
 	}
 	defer func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	}()
+	clients := make([]*http.Client, conns)
+	for i := range clients {
+		clients[i] = newEtcdClient()
+		defer clients[i].CloseIdleConnections()
+	}
 	puts := make([]put, writers)
 	for i := range puts {
-		c := newEtcdClient()
-		defer c.CloseIdleConnections()
+		c := clients[i%conns]
 		puts[i] = func(ctx context.Context, key, value string) error { return etcdPut(ctx, c, client, key, value) }
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		if err := puts[0](ctx, "ready", "x"); err == nil {
 			break
 		} else if time.Now().After(deadline) {
-			return 0, fmt.Errorf("etcd does not become ready: %w\n%s", err, log.String())
+			return writing{}, fmt.Errorf("etcd does not become ready: %w\n%s", err, log.String())
 		}
 	}
-	return rate(ctx, o.duration, puts)
+	server := fmt.Sprint(cmd.Process.Pid)
+	return measure(ctx, o.duration, puts, func() time.Duration { return cpuOf(server) })
 }
 
 func freePorts() (a, b string, err error) {

@@ -1,13 +1,18 @@
-// Command benchmark measures memsd as the issue promises it: how soon a registration is seen by all services, how soon a
-// fresh client has the whole state, how soon all are back when memsd was killed, how much memory that takes, and how many
-// durable writes a second there are, beside etcd on the same disk if it is installed.
+// Command benchmark measures memsd: how soon a registration is seen by all services, how soon a fresh client has the
+// whole state, how soon all are back when memsd was killed, how much memory that takes, and how many durable writes a
+// second there are, beside etcd on the same disk if it is installed (Debian: apt-get install etcd-server).
 //
-//	go run ./svc/memsd/benchmark -etcd=/usr/bin/etcd
+//	go run ./svc/memsd/benchmark            # about 40 seconds a run
+//	go run ./svc/memsd/benchmark -runs=1 -services=0    # writes only
 //
-// memsd and etcd run as processes of their own, on loopback, with fsync; the clients are all in this process. So with
-// N services this process does the work of N: on a machine with few cores that, and not memsd, is the limit.
+// It prints a table of medians over several runs, with the goals and whether they are met. memsd and etcd run as
+// processes of their own, on loopback, with fsync; data lies on the disk of -dir.
 //
-// Open main.go first; cluster.go and writes.go have the two halves.
+// All clients are in this process, so with N services it does the work of N: on a machine with few cores that, and not
+// memsd, is the limit. Its garbage collector, which would have N times the state of a service to look through, is off
+// while something is timed.
+//
+// Open main.go first; cluster.go and writes.go have the two halves, results.go the table.
 package main
 
 import (
@@ -15,6 +20,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -28,18 +34,20 @@ type options struct {
 	services int
 	keys     int
 	rounds   int
+	runs     int
 	duration time.Duration
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.memsd, "memsd", "", "memsd program; empty: built from ./svc/memsd")
-	flag.StringVar(&o.etcd, "etcd", "", "etcd program to compare writes with; empty: none (Debian: apt-get install etcd-server)")
-	flag.StringVar(&o.dir, "dir", "", "folder for the data, on the disk to measure; empty: a temporary one")
-	flag.IntVar(&o.services, "services", 1000, "services, each with a connection and a complete state")
+	flag.StringVar(&o.etcd, "etcd", "etcd", "etcd program to compare writes with; left out if it is not there")
+	flag.StringVar(&o.dir, "dir", "", "folder for the data, on the disk to measure; empty: that for temporary files")
+	flag.IntVar(&o.services, "services", 1000, "services, each with a connection and a complete state; 0: only writes are measured")
 	flag.IntVar(&o.keys, "keys", 10000, "keys, with values of 32 bytes")
-	flag.IntVar(&o.rounds, "rounds", 200, "registrations, and fresh clients, that are measured")
-	flag.DurationVar(&o.duration, "duration", 5*time.Second, "of each measurement of writes")
+	flag.IntVar(&o.rounds, "rounds", 100, "registrations, and fresh clients, that are measured in a run")
+	flag.IntVar(&o.runs, "runs", 3, "runs of everything")
+	flag.DurationVar(&o.duration, "duration", 2*time.Second, "of each measurement of writes")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -61,12 +69,31 @@ func run(ctx context.Context, o options) (err error) {
 			return err
 		}
 	}
-	if o.services > 0 {
-		if err := measureCluster(ctx, o, tmp); err != nil {
+	fmt.Printf("machine  %s\ndisk     %s\n", machine(), disk(tmp))
+	if path, err := exec.LookPath(o.etcd); err == nil {
+		o.etcd = path
+		fmt.Printf("etcd     %s, its defaults\n", etcdVersion(path))
+	} else {
+		o.etcd = ""
+		fmt.Println("etcd     is not installed; writes are not compared")
+	}
+	fmt.Printf("clients  %d services with a connection each and %d keys; writers of values of 100 bytes for %v; %d runs\n\n", o.services, o.keys, o.duration, o.runs)
+	var r results
+	for i := range o.runs {
+		dir := filepath.Join(tmp, fmt.Sprint(i))
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return err
+		}
+		if o.services > 0 {
+			if err := measureCluster(ctx, o, dir, &r); err != nil {
+				return err
+			}
+		}
+		if err := measureWrites(ctx, o, dir, &r); err != nil {
 			return err
 		}
 	}
-	return measureWrites(ctx, o, tmp)
+	return r.print(os.Stdout)
 }
 
 // times collects durations.
@@ -75,14 +102,4 @@ type times []time.Duration
 func (t times) at(quantile float64) time.Duration {
 	slices.Sort(t)
 	return t[min(int(float64(len(t))*quantile), len(t)-1)]
-}
-
-func (t times) String() string {
-	return fmt.Sprintf("median %v, p99 %v, max %v (%d times)", round(t.at(0.5)), round(t.at(0.99)), round(t.at(1)), len(t))
-}
-
-func round(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
-
-func line(what string, format string, args ...any) {
-	fmt.Printf("%-44s %s\n", what, fmt.Sprintf(format, args...))
 }

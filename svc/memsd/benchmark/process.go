@@ -68,24 +68,37 @@ func (p *process) kill() {
 	<-p.ended
 }
 
-// usage returns the memory that the process has in use and the CPU time it has used, as far as the system tells.
-func (p *process) usage() (memory string, cpu time.Duration) {
-	memory = "unknown here"
-	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid)); err == nil {
-		for line := range bytes.Lines(b) {
-			if rest, ok := bytes.CutPrefix(line, []byte("VmRSS:")); ok {
-				memory = string(bytes.TrimSpace(rest))
-			}
+// memory returns how many MB the process has in use; 0 if the system does not tell.
+func (p *process) memory() float64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	for line := range bytes.Lines(b) {
+		var kb int
+		if _, err := fmt.Sscanf(string(line), "VmRSS: %d kB", &kb); err == nil {
+			return float64(kb) / 1024
 		}
 	}
-	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid)); err == nil {
-		if _, rest, ok := bytes.Cut(b, []byte(") ")); ok {
-			fields := bytes.Fields(rest)
-			var user, system int
-			_, _ = fmt.Sscan(string(fields[11]), &user)
-			_, _ = fmt.Sscan(string(fields[12]), &system)
-			cpu = time.Duration(user+system) * 10 * time.Millisecond
-		}
+	return 0
+}
+
+// cpu returns the CPU time that the process has used; 0 if the system does not tell.
+func (p *process) cpu() time.Duration { return cpuOf(fmt.Sprint(p.cmd.Process.Pid)) }
+
+// cpuOf returns the CPU time of a process by its name in /proc, which is known in units of 10 ms.
+func cpuOf(name string) time.Duration {
+	b, err := os.ReadFile("/proc/" + name + "/stat")
+	if err != nil {
+		return 0
 	}
-	return memory, cpu
+	_, rest, _ := bytes.Cut(b, []byte(") "))
+	fields := bytes.Fields(rest)
+	if len(fields) < 13 {
+		return 0
+	}
+	var user, system int
+	_, _ = fmt.Sscan(string(fields[11]), &user)
+	_, _ = fmt.Sscan(string(fields[12]), &system)
+	return time.Duration(user+system) * 10 * time.Millisecond
 }

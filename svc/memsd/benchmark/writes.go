@@ -17,56 +17,68 @@ import (
 // put writes one value durably.
 type put func(ctx context.Context, key, value string) error
 
-// measureWrites measures durable writes a second, of memsd and, if it is there, of etcd, in turns.
-func measureWrites(ctx context.Context, o options, tmp string) error {
-	fmt.Printf("\ndurable writes a second, values of 100 bytes, %v each; a connection for each writer\n", o.duration)
-	fmt.Printf("%-10s %14s %14s\n", "writers", "memsd", "etcd")
-	for _, writers := range []int{1, 64} {
-		ours, err := measureMemsd(ctx, o, filepath.Join(tmp, fmt.Sprint("memsd", writers)), writers, false)
+// measureWrites measures durable writes a second, of memsd and, if it is there, of etcd, in turns: from one writer, from
+// 64 with a connection each, as 64 processes have them, and from 64 that share one connection.
+func measureWrites(ctx context.Context, o options, tmp string, r *results) error {
+	for i, c := range []struct {
+		what           string
+		writers, conns int
+	}{{"1 writer", 1, 1}, {"64 writers", 64, 64}, {"64 writers on one connection", 64, 1}} {
+		ours, err := measureMemsd(ctx, o, filepath.Join(tmp, fmt.Sprint("memsd", i)), c.writers, c.conns)
 		if err != nil {
 			return err
 		}
+		r.add("memsd, "+c.what, "writes/s", ours.rate)
+		r.add("memsd, "+c.what+", CPU of it and its clients", "µs a write", ours.cpu)
 		if o.etcd == "" {
-			fmt.Printf("%-10d %14.0f %14s\n", writers, ours, "-")
 			continue
 		}
-		theirs, err := measureEtcd(ctx, o, filepath.Join(tmp, fmt.Sprint("etcd", writers)), writers)
+		theirs, err := measureEtcd(ctx, o, filepath.Join(tmp, fmt.Sprint("etcd", i)), c.writers, c.conns)
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%-10d %14.0f %14.0f   %.1f times\n", writers, ours, theirs, ours/theirs)
+		r.add("etcd, "+c.what, "writes/s", theirs.rate)
+		r.add("etcd, "+c.what+", CPU of it and its clients", "µs a write", theirs.cpu)
+		m := r.add("memsd / etcd, "+c.what, "times", ours.rate/theirs.rate)
+		if c.writers > 1 {
+			m.atLeast(3)
+		}
 	}
-	following, err := measureMemsd(ctx, o, filepath.Join(tmp, "following"), 64, true)
-	if err != nil {
-		return err
-	}
-	fmt.Printf("%-10d %14.0f %14s   if each writer also keeps the whole state, as services do\n", 64, following, "-")
 	return nil
 }
 
-func measureMemsd(ctx context.Context, o options, dir string, writers int, following bool) (float64, error) {
+func measureMemsd(ctx context.Context, o options, dir string, writers, conns int) (writing, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		return 0, err
+		return writing{}, err
 	}
 	p, err := startMemsd(o, dir, "127.0.0.1:0")
 	if err != nil {
-		return 0, err
+		return writing{}, err
 	}
 	defer p.kill()
+	clients := make([]*discovery.Client, conns)
+	for i := range clients {
+		clients[i] = discovery.Dial(ctx, p.addr, discovery.Options{WriteOnly: true})
+		defer clients[i].Close()
+	}
 	puts := make([]put, writers)
 	for i := range puts {
-		c := discovery.Dial(ctx, p.addr, discovery.Options{WriteOnly: !following})
-		defer c.Close()
 		puts[i] = func(ctx context.Context, key, value string) error {
-			_, err := c.Apply(ctx, discovery.SetOp(key, value))
+			_, err := clients[i%conns].Apply(ctx, discovery.SetOp(key, value))
 			return err
 		}
 	}
-	return rate(ctx, o.duration, puts)
+	return measure(ctx, o.duration, puts, p.cpu)
 }
 
-// rate has all writers write as fast as they can, one write after the other each.
-func rate(ctx context.Context, duration time.Duration, puts []put) (float64, error) {
+// writing is how writing went.
+type writing struct {
+	rate float64 // writes a second
+	cpu  float64 // µs of all processes together for a write; 0 if the system does not tell
+}
+
+// measure has all writers write as fast as they can, one write after the other each. cpu is that of the server.
+func measure(ctx context.Context, duration time.Duration, puts []put, cpu func() time.Duration) (writing, error) {
 	value := strings.Repeat("v", 90)
 	var counting, over atomic.Bool
 	var count atomic.Int64
@@ -87,9 +99,10 @@ func rate(ctx context.Context, duration time.Duration, puts []put) (float64, err
 	}
 	time.Sleep(500 * time.Millisecond) // warm up
 	counting.Store(true)
-	began := time.Now()
+	began, used := time.Now(), cpu()+cpuOf("self")
 	time.Sleep(duration)
-	n, took := count.Load(), time.Since(began)
+	n, took := float64(count.Load()), time.Since(began)
+	used = cpu() + cpuOf("self") - used
 	over.Store(true)
-	return float64(n) / took.Seconds(), group.Wait()
+	return writing{rate: n / took.Seconds(), cpu: float64(used.Microseconds()) / max(n, 1)}, group.Wait()
 }

@@ -198,7 +198,7 @@ func (r *run) status([]string) error {
 	}
 	return r.table(
 		[]string{"address", st.Address},
-		[]string{"process", strconv.Itoa(st.PID)},
+		[]string{"process", fmt.Sprintf("%d, version %s", st.PID, st.Version)},
 		[]string{"up for", time.Since(st.Started).Round(time.Second).String()},
 		[]string{"revision", strconv.FormatUint(st.Revision, 10)},
 		[]string{"services", strconv.Itoa(st.Services)},

@@ -34,7 +34,7 @@ func newDisk(t *testing.T) *disk {
 }
 
 func (d *disk) system() system {
-	return system{
+	s := system{
 		write: func(f *os.File, b []byte) (int, error) {
 			if err := d.step("write"); err != nil {
 				n, _ := f.Write(b[:len(b)/3]) // as much as there is room for
@@ -77,6 +77,8 @@ func (d *disk) system() system {
 			return nil
 		},
 	}
+	s.dataSync = s.sync
+	return s
 }
 
 // memoryDir returns a folder in memory, where the system has one: what is tested here is our order of calls.
@@ -97,6 +99,7 @@ func memoryDir(t *testing.T) string {
 func fast() system {
 	s := realSystem()
 	s.sync = func(*os.File) error { return nil }
+	s.dataSync = s.sync
 	return s
 }
 

@@ -15,7 +15,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -168,9 +167,6 @@ func (f *File) appendTo(path string, end int64) error {
 		_ = f.journal.file.Close()
 	}
 	f.journal = &journal{file: file, end: end, sys: f.sys}
-	if _, err := file.Seek(end, io.SeekStart); err != nil {
-		return fmt.Errorf("open journal: %w", err)
-	}
 	if info, err := file.Stat(); err == nil && info.Size() > end {
 		f.damaged = f.journal.cut() != nil
 	}

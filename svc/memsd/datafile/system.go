@@ -10,13 +10,14 @@ import (
 
 // system is what can fail when a disk does. Tests let it.
 type system struct {
-	write  func(*os.File, []byte) (int, error)
-	sync   func(*os.File) error
-	rename func(from, to string) error
+	write    func(*os.File, []byte) (int, error)
+	sync     func(*os.File) error
+	dataSync func(*os.File) error // sync, but for what reading the file does not need, such as when it was changed
+	rename   func(from, to string) error
 }
 
 func realSystem() system {
-	return system{write: (*os.File).Write, sync: (*os.File).Sync, rename: os.Rename}
+	return system{write: (*os.File).Write, sync: (*os.File).Sync, dataSync: dataSync, rename: os.Rename}
 }
 
 // create writes a new file at path and makes its content durable; its name is durable after syncDir.

@@ -11,7 +11,7 @@ import (
 // set; and whatever goes on when it has become long, also compared with what the data file will have.
 const (
 	compactQuiet = 500 * time.Millisecond
-	compactLeast = 1 << 20
+	compactLeast = 4 << 20
 	compactMost  = 64 << 20
 	compactRetry = 30 * time.Second // after a failure
 )

@@ -66,6 +66,7 @@ type core struct {
 	untold   []store.Event      // published, but the watchers have not been told
 	tellAt   time.Time          // not before
 
+	gatherer  gatherer
 	compactor compactor
 
 	returned bool          // a client of an earlier life has come
@@ -109,6 +110,9 @@ func (c *core) run(ctx context.Context) {
 		select {
 		case t := <-c.tasks:
 			group = c.gather(append(group, t))
+			if c.s.file != nil && group[len(group)-1].gone == nil {
+				group = c.gather(c.gatherer.wait(c.tasks, group))
+			}
 		case <-timer.C:
 		case done := <-c.compactor.done:
 			c.compactor.finish(done)
@@ -143,9 +147,11 @@ func (c *core) gather(group []task) []task {
 
 // outcome is what became of one request. Nothing of it is seen by anybody before the group is durable.
 type outcome struct {
-	reply *wire.Reply // nil: no answer, or not yet
-	event store.Event
-	after func() // what the core has to note or do once it is durable; before the answer is sent
+	reply    *wire.Reply // nil: no answer, or not yet, or only that it is
+	done     bool        // at
+	revision uint64
+	event    store.Event
+	after    func() // what the core has to note or do once it is durable; before the answer is sent
 }
 
 // serve does a group of tasks.
@@ -169,7 +175,10 @@ func (c *core) commit(group []task) {
 	for i, t := range group {
 		outcomes[i] = c.apply(t)
 	}
-	if err := c.persist(before, outcomes); err != nil {
+	began := time.Now()
+	err := c.persist(before, outcomes)
+	c.gatherer.done(group, time.Since(began))
+	if err != nil {
 		// The disk does not take it: nothing of it has happened. What needs no disk is done all the same.
 		c.store.Restore(before)
 		for i, t := range group {
@@ -192,9 +201,12 @@ func (c *core) commit(group []task) {
 		if o.after != nil {
 			o.after()
 		}
-		if o.reply != nil {
+		switch {
+		case o.reply != nil:
 			o.reply.ID = group[i].req.ID
 			c.send(group[i].from, o.reply)
+		case o.done:
+			c.append(group[i].from, wire.AppendDone(nil, group[i].req.ID, o.revision))
 		}
 	}
 	if c.retry {
@@ -250,7 +262,11 @@ func (c *core) tell(now time.Time) {
 	if len(c.untold) == 0 || now.Before(c.tellAt) {
 		return
 	}
-	frames, ok := encodeEvents(c.untold)
+	var frames [][]byte
+	ok := true
+	if len(c.watchers) > 0 {
+		frames, ok = encodeEvents(c.untold)
+	}
 	clear(c.untold)
 	c.untold = c.untold[:0]
 	for w := range c.watchers {

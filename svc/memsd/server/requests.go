@@ -47,7 +47,7 @@ func answer(ev store.Event, err error) outcome {
 	if err != nil {
 		return outcome{reply: &wire.Reply{Error: wire.NewError(err)}}
 	}
-	return outcome{reply: &wire.Reply{Revision: ev.Revision}, event: ev}
+	return outcome{done: true, revision: ev.Revision, event: ev}
 }
 
 // enter welcomes a client. If it has seen revisions of an earlier life, ours go on above them: what a client sees only

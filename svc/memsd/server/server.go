@@ -24,6 +24,7 @@ import (
 	"github.com/davyxu/cellmesh_demo/util/cellnet"
 	"github.com/davyxu/cellmesh_demo/util/discovery/store"
 	"github.com/davyxu/cellmesh_demo/util/discovery/wire"
+	"github.com/davyxu/cellmesh_demo/util/rarely"
 )
 
 // Options of a Server. The zero value serves the loopback interface and forgets its values when it ends.
@@ -52,8 +53,9 @@ type Server struct {
 	net      cellnet.Config
 	counters cellnet.Counters
 	stats    Stats
-	history  string // of this life
-	data     string // the lineage of the values
+	refused  *rarely.Log // of what strangers cause
+	history  string      // of this life
+	data     string      // the lineage of the values
 	started  time.Time
 	file     *datafile.File
 
@@ -70,7 +72,7 @@ func New(o Options) (*Server, error) {
 	setDefault(&o.MaxPending, 32<<20)
 	setDefault(&o.Grace, 3*time.Second)
 	setDefault(&o.Settle, 4*time.Second)
-	s := &Server{opts: o, history: rand.Text(), data: rand.Text(), started: time.Now()}
+	s := &Server{opts: o, history: rand.Text(), data: rand.Text(), started: time.Now(), refused: rarely.New()}
 	snap := store.NewSnapshot(1, 1, nil, nil)
 	if o.File != "" {
 		file, stored, err := datafile.Open(o.File, o.Log)
@@ -113,7 +115,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		Config: &s.net, TLS: s.opts.TLS, MaxConns: s.opts.MaxClients, HandshakeTimeout: helloTimeout,
 		Open: func(conn *cellnet.Session) (cellnet.Handler, error) { return newSession(s, conn) },
 		Rejected: func(remote net.Addr, reason error) {
-			s.opts.Log.Warn("connection refused", "remote", remote, "reason", reason)
+			if unsaid, ok := s.refused.Say(); ok {
+				s.opts.Log.Warn("connection refused", "remote", remote, "reason", reason, "unsaid", unsaid)
+			}
 		},
 	}
 	err := a.Serve(ctx, l)

@@ -33,7 +33,8 @@ type session struct {
 	name    atomic.Pointer[string] // of the client, for logs
 
 	// Owned by the core.
-	held map[string]string // owner -> service ID
+	held  map[string]string // owner -> service ID
+	wrote uint64            // the last group of writes that it was in; see gatherer
 }
 
 func newSession(s *Server, conn *cellnet.Session) (*session, error) {
@@ -150,6 +151,10 @@ func (c *session) Closed(reason error) {
 	switch {
 	case errors.Is(reason, io.EOF), errors.Is(reason, errBye), errors.Is(reason, cellnet.ErrClosed):
 		log.Debug("client gone", "client", *c.name.Load(), "remote", c.conn.RemoteAddr(), "reason", reason)
+	case !c.entered:
+		if unsaid, ok := c.s.refused.Say(); ok {
+			log.Warn("client refused", "client", *c.name.Load(), "remote", c.conn.RemoteAddr(), "reason", reason, "unsaid", unsaid)
+		}
 	default:
 		log.Warn("client lost", "client", *c.name.Load(), "remote", c.conn.RemoteAddr(), "reason", reason)
 	}

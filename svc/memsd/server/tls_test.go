@@ -2,49 +2,56 @@ package server
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
+	"errors"
 	"log/slog"
-	"math/big"
-	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/davyxu/cellmesh_demo/util/certfile"
+	"github.com/davyxu/cellmesh_demo/util/certfile/certtest"
 	"github.com/davyxu/cellmesh_demo/util/discovery"
+	"github.com/davyxu/cellmesh_demo/util/discovery/contract"
 )
 
-// certificate returns a server's certificate for 127.0.0.1, and who trusts it.
-func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// TestContractTLS is the whole contract once more, through TLS and with a secret, as a cluster of many machines has it.
+func TestContractTLS(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	cert, key := certtest.Files(t, t.TempDir(), 1)
+	server, err := certfile.Server(cert, key, log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	client, err := certfile.Client(cert, "127.0.0.1", log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(cert)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
+	contract.Run(t, func(t *testing.T) contract.Open {
+		s := start(t, "", Options{TLS: server, Secret: "s", Log: log})
+		return func() discovery.Registry {
+			return discovery.Dial(context.Background(), s.addr, discovery.Options{TLS: client, Secret: "s"})
+		}
+	})
 }
 
 func TestTLS(t *testing.T) {
-	cert, pool := certificate(t)
-	s := start(t, "", Options{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}, Secret: "s", Log: slog.New(slog.DiscardHandler)})
-	good := dial(t, s.addr, discovery.Options{TLS: &tls.Config{RootCAs: pool}, Secret: "s"})
+	log := slog.New(slog.DiscardHandler)
+	cert, key := certtest.Files(t, t.TempDir(), 1)
+	other, _ := certtest.Files(t, t.TempDir(), 2)
+	config, err := certfile.Server(cert, key, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust := func(file string) *tls.Config {
+		c, err := certfile.Client(file, "127.0.0.1", log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	s, plain := start(t, "", Options{TLS: config, Secret: "s", Log: log}), start(t, "", Options{Secret: "s", Log: log})
+	good := dial(t, s.addr, discovery.Options{TLS: trust(cert), Secret: "s"})
 	if err := discovery.Set(within(t), good, "k", strings.Repeat("v", discovery.MaxValue)); err != nil {
 		t.Fatal(err)
 	}
@@ -52,13 +59,34 @@ func TestTLS(t *testing.T) {
 	if err := lease.Close(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	for name, o := range map[string]*tls.Config{"plain": nil, "does not know the certificate": {}} {
-		c := dial(t, s.addr, discovery.Options{TLS: o, Secret: "s"})
-		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
-		err := discovery.Set(ctx, c, "k", "stolen")
+	for _, c := range []struct {
+		name, addr string
+		tls        *tls.Config
+		secret     string
+		says       string
+		refused    bool // told so at once
+	}{
+		{"plain client", s.addr, nil, "s", "-sdca", false},
+		{"client that trusts another", s.addr, trust(other), "s", "not what -sdca trusts", true},
+		{"client that trusts those the system does", s.addr, &tls.Config{}, "s", "certificate", true},
+		{"TLS client of a plain memsd", plain.addr, trust(cert), "s", "start it with -sdcert", false},
+		{"client without the secret", s.addr, trust(cert), "wrong", "secret", true},
+	} {
+		client := dial(t, c.addr, discovery.Options{TLS: c.tls, Secret: c.secret})
+		var down error
+		for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			if down = client.Connected(); down != nil && strings.Contains(down.Error(), c.says) {
+				break
+			}
+		}
+		if down == nil || !strings.Contains(down.Error(), c.says) || errors.Is(down, discovery.ErrRefused) != c.refused {
+			t.Errorf("%s: %v; want %q, refused %v", c.name, down, c.says, c.refused)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		err := discovery.Set(ctx, client, "k", "stolen")
 		cancel()
-		if err == nil || c.Snapshot().Revision() != 0 {
-			t.Errorf("a client that %s gets through", name)
+		if err == nil || client.Snapshot().Revision() != 0 {
+			t.Errorf("%s gets through", c.name)
 		}
 	}
 }

@@ -1,5 +1,14 @@
 // Package contract is what every discovery engine promises, as tests. An engine's own test calls Run; what only that
-// engine promises (durability, reconnecting) it tests beside it.
+// engine promises (durability, reconnecting) it tests beside it. This is how an engine is put under the suite:
+//
+//	func TestContract(t *testing.T) {
+//		contract.Run(t, func(t *testing.T) contract.Open {
+//			addr := startEngine(t) // empty; ends with t
+//			return func() discovery.Registry { return engine.Dial(addr) }
+//		})
+//	}
+//
+// Nothing in it knows an engine: it uses the interface alone, and waits for what has to happen rather than for a time.
 //
 // Open contract.go first; values.go, watch.go and leases.go hold the promises.
 package contract

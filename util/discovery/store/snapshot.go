@@ -97,24 +97,34 @@ func (s *Snapshot) eachValue(prefix string, yield func(string, string) bool) {
 
 // Next returns s after events, or a later state that one of them resets to. s stays as it is.
 func (s *Snapshot) Next(events ...Event) *Snapshot {
-	// Copying a tree marks the one copied from, too. Copying a copy of its root instead leaves s untouched, which other
-	// goroutines may be reading.
-	next := *s
-	next.services, next.owners, next.values = *next.services.Copy(), *next.owners.Copy(), *next.values.Copy()
+	next := s.copy()
 	for i, ev := range events {
 		if ev.Reset != nil {
 			return ev.Reset.Next(events[i+1:]...)
 		}
-		next.rev = ev.Revision
-		for _, c := range ev.Changes {
-			if c.Service != nil {
-				next.changeService(c)
-			} else {
-				next.changeValue(c)
-			}
+		next.apply(ev)
+	}
+	return next
+}
+
+func (s *Snapshot) copy() *Snapshot {
+	// Copying a tree marks the one copied from, too. Copying a copy of its root instead leaves s untouched, which other
+	// goroutines may be reading.
+	next := *s
+	next.services, next.owners, next.values = *next.services.Copy(), *next.owners.Copy(), *next.values.Copy()
+	return &next
+}
+
+// apply modifies s, which nobody else may have seen.
+func (s *Snapshot) apply(ev Event) {
+	s.rev = ev.Revision
+	for _, c := range ev.Changes {
+		if c.Service != nil {
+			s.changeService(c)
+		} else {
+			s.changeValue(c)
 		}
 	}
-	return &next
 }
 
 // changeService and changeValue modify s, which nobody else may have seen.

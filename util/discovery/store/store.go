@@ -15,6 +15,7 @@ const MaxRevision = 1 << 62
 // changed and no revision was used.
 type Store struct {
 	snap *Snapshot
+	ours bool // snap has been given to nobody: it may be changed in place
 }
 
 // New returns a store whose state is snap; the next change gets the revision after it. nil is an empty store at
@@ -27,16 +28,19 @@ func New(snap *Snapshot) *Store {
 }
 
 // Snapshot returns the state as it is now.
-func (s *Store) Snapshot() *Snapshot { return s.snap }
+func (s *Store) Snapshot() *Snapshot {
+	s.ours = false
+	return s.snap
+}
 
 // Restore goes back to a snapshot of this store, as if what came after had never happened. It is for changes that
 // could not be made durable and that nobody has seen.
-func (s *Store) Restore(snap *Snapshot) { s.snap = snap }
+func (s *Store) Restore(snap *Snapshot) { s.snap, s.ours = snap, false }
 
 // Advance makes the revision at least revision.
 func (s *Store) Advance(revision uint64) {
 	if revision > s.snap.rev {
-		s.snap = s.snap.Next(Event{Revision: revision})
+		s.next(Event{Revision: revision})
 	}
 }
 
@@ -44,9 +48,17 @@ func (s *Store) commit(changes ...Change) Event {
 	ev := Event{Revision: s.snap.rev, Changes: changes}
 	if len(changes) > 0 {
 		ev.Revision++
-		s.snap = s.snap.Next(ev)
+		s.next(ev)
 	}
 	return ev
+}
+
+// next makes the state what it is after ev. Changes that nobody looks between share one copy.
+func (s *Store) next(ev Event) {
+	if !s.ours {
+		s.snap, s.ours = s.snap.copy(), true
+	}
+	s.snap.apply(ev)
 }
 
 // Apply does a batch of operations on values: all of it or, when a condition does not hold (ErrConflict), the batch
@@ -62,14 +74,26 @@ func (s *Store) Apply(ops []Op) (Event, error) {
 		}
 	}
 	changes := s.changes(ops)
-	before := s.snap
-	ev := s.commit(changes...)
-	if s.snap.bytes > before.bytes && s.snap.bytes > MaxData || s.snap.values.Len() > max(MaxKeys, before.values.Len()) {
-		s.Restore(before)
+	keys, bytes := s.snap.values.Len(), s.snap.bytes
+	if moreKeys, moreBytes := s.growth(changes); moreBytes > 0 && bytes+moreBytes > MaxData || moreKeys > 0 && keys+moreKeys > MaxKeys {
 		return Event{}, fmt.Errorf("%w: the store has %d keys and %d bytes, at most %d and %d are allowed: delete what is not needed",
-			ErrFull, before.values.Len(), before.bytes, MaxKeys, MaxData)
+			ErrFull, keys, bytes, MaxKeys, MaxData)
 	}
-	return ev, nil
+	return s.commit(changes...), nil
+}
+
+// growth returns how many keys and bytes more there are after changes.
+func (s *Store) growth(changes []Change) (keys, bytes int) {
+	for _, c := range changes {
+		old, had := s.snap.Value(c.Key)
+		if had {
+			keys, bytes = keys-1, bytes-len(c.Key)-len(old)
+		}
+		if !c.Deleted {
+			keys, bytes = keys+1, bytes+len(c.Key)+len(c.Value)
+		}
+	}
+	return keys, bytes
 }
 
 // changes turns operations into what they change, at most one change a key, in the order of first mention.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"unicode/utf8"
 
 	"github.com/davyxu/cellmesh_demo/util/discovery/store"
@@ -12,6 +13,38 @@ import (
 
 // ErrBadMessage is the reason to close a connection whose peer does not speak the protocol.
 var ErrBadMessage = errors.New("bad message")
+
+// AppendDone appends the answer to a request that has nothing to say but that it is done, and the revision from which on
+// that can be seen. There are so many of them that they are worth a shortcut on both sides.
+func AppendDone(b []byte, id, revision uint64) []byte {
+	b = strconv.AppendUint(append(b, `{"id":`...), id, 10)
+	b = strconv.AppendUint(append(b, `,"revision":`...), revision, 10)
+	return append(b, '}')
+}
+
+// parseDone reads what AppendDone has written, and nothing else.
+func parseDone(b []byte) (r Reply, ok bool) {
+	b, ok = bytes.CutPrefix(b, []byte(`{"id":`))
+	if ok {
+		r.ID, b, ok = parseUint(b)
+	}
+	if ok {
+		b, ok = bytes.CutPrefix(b, []byte(`,"revision":`))
+	}
+	if ok {
+		r.Revision, b, ok = parseUint(b)
+	}
+	return r, ok && string(b) == "}"
+}
+
+// parseUint reads a number that surely fits: one of 19 digits.
+func parseUint(b []byte) (n uint64, rest []byte, ok bool) {
+	i := 0
+	for ; i < len(b) && i < 19 && b[i] >= '0' && b[i] <= '9'; i++ {
+		n = 10*n + uint64(b[i]-'0')
+	}
+	return n, b[i:], i > 0 && (b[0] != '0' || i == 1)
+}
 
 // Append appends m, a Request or Reply, to b as JSON.
 func Append(b []byte, m any) ([]byte, error) {
@@ -71,6 +104,9 @@ func ParseRequest(b []byte) (Request, error) {
 // ParseReply reads a reply. It fails with ErrBadMessage. Events and the services of pages are checked when they are made
 // into those of a store.
 func ParseReply(b []byte) (Reply, error) {
+	if r, ok := parseDone(b); ok {
+		return r, nil
+	}
 	var r Reply
 	if err := parse(b, &r); err != nil {
 		return Reply{}, err

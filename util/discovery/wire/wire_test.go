@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -41,6 +42,25 @@ func TestLargestBatchFits(t *testing.T) {
 	b, err = Append(nil, Reply{Events: []Event{{Revision: 1 << 60, Changes: []Change{{Key: "a", Value: worst}, {Key: "b", Value: worst}}}}})
 	if err != nil || len(b) > MaxFrame {
 		t.Fatalf("its event makes a frame of %d bytes, %v", len(b), err)
+	}
+}
+
+// TestDone: the shortcut for short answers says what the long way says.
+func TestDone(t *testing.T) {
+	for _, r := range []Reply{{ID: 1}, {ID: 1, Revision: 1}, {ID: 12345, Revision: store.MaxRevision}, {ID: math.MaxUint64, Revision: math.MaxUint64}} {
+		b := AppendDone(nil, r.ID, r.Revision)
+		var long Reply
+		if err := json.Unmarshal(b, &long); err != nil || !reflect.DeepEqual(long, r) {
+			t.Errorf("%s is read as %+v, %v", b, long, err)
+		}
+		if got, err := ParseReply(b); err != nil || !reflect.DeepEqual(got, r) {
+			t.Errorf("%s is parsed as %+v, %v; want %+v", b, got, err, r)
+		}
+	}
+	for _, bad := range []string{`{"id":,"revision":1}`, `{"id":1,"revision":01}`, `{"id":1,"revision":1}x`, `{"id":-1,"revision":1}`, `{"id":1,"revision":99999999999999999999}`} {
+		if _, err := ParseReply([]byte(bad)); err == nil {
+			t.Errorf("%s is parsed", bad)
+		}
 	}
 }
 
@@ -145,6 +165,7 @@ func FuzzParseReply(f *testing.F) {
 		Reply{ID: 1, Welcome: &Welcome{History: "h", Nonce: []byte("n"), Secret: true}},
 		Reply{Events: []Event{{Revision: 5, Changes: []Change{{Service: NewService(sample())}, {Key: "k", Value: "v"}, {Key: "d", Deleted: true}}}}},
 		Reply{ID: 2, Page: &Page{Revision: 4, Services: []*Service{NewService(sample())}, Values: [][2]string{{"k", "v"}}}, Next: 1},
+		Reply{ID: 3, Revision: 77},
 		Reply{Lost: "owner", Error: &Error{Code: "replaced", Text: "gone"}})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := ParseReply(b)
@@ -155,6 +176,10 @@ func FuzzParseReply(f *testing.F) {
 			return
 		}
 		roundTrip(t, m, ParseReply)
+		var long Reply
+		if short, ok := parseDone(b); ok && (json.Unmarshal(b, &long) != nil || !reflect.DeepEqual(short, long)) {
+			t.Fatalf("%s is %+v by the shortcut and %+v by the long way", b, short, long)
+		}
 		snap := store.NewSnapshot(0, 0, nil, nil)
 		for _, ev := range m.Events {
 			if ev, err := ev.Store(); err == nil {
