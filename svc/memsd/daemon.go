@@ -21,14 +21,7 @@ type daemon struct {
 	key    string
 	cmd    string
 	asJSON bool
-
-	ballast []byte
 }
-
-// ballast is how many bytes the garbage collector is made to believe in, so that it has something to do every so many
-// bytes of garbage, and not every few: the state may be small, requests are many. They are never touched, so they take
-// no memory.
-const ballast = 32 << 20
 
 func newDaemon(fs *flag.FlagSet) basefx.Service {
 	d := &daemon{}
@@ -64,7 +57,6 @@ func (d *daemon) Start(ctx context.Context, app *basefx.App) error {
 			return fmt.Errorf("-sdcert: %w", err)
 		}
 	}
-	d.ballast = make([]byte, ballast)
 	s, err := server.New(o)
 	if err != nil {
 		return err
