@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"syscall"
 	"time"
 
@@ -227,14 +228,14 @@ func (a *App) drain(svc Service) error {
 	return nil
 }
 
-// waitAll waits for the goroutines of Go, then calls what Finally was given;
-// for a while.
+// waitAll waits for the goroutines of Go, then calls what Finally was given, the
+// last first; for a while.
 func (a *App) waitAll() error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		a.work.Wait()
-		for _, f := range a.finally {
+		for _, f := range slices.Backward(a.finally) {
 			name := runtime.FuncForPC(reflect.ValueOf(f).Pointer()).Name()
 			a.running.add(name)
 			f()

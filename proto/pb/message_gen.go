@@ -26,6 +26,7 @@ const (
 	PingACKID        uint16 = 16241
 	RejectACKID      uint16 = 20352
 	ServiceStatusID  uint16 = 52585
+	UsersInID        uint16 = 44221
 	VerifyACKID      uint16 = 40824
 	VerifyREQID      uint16 = 13457
 )
@@ -96,6 +97,9 @@ func (*RejectACK) MsgID() uint16 { return RejectACKID }
 // MsgID returns ServiceStatusID.
 func (*ServiceStatus) MsgID() uint16 { return ServiceStatusID }
 
+// MsgID returns UsersInID.
+func (*UsersIn) MsgID() uint16 { return UsersInID }
+
 // MsgID returns VerifyACKID.
 func (*VerifyACK) MsgID() uint16 { return VerifyACKID }
 
@@ -149,6 +153,8 @@ func MessageName(id uint16) string {
 		return "RejectACK"
 	case ServiceStatusID:
 		return "ServiceStatus"
+	case UsersInID:
+		return "UsersIn"
 	case VerifyACKID:
 		return "VerifyACK"
 	case VerifyREQID:
@@ -251,6 +257,10 @@ func Messages() []MessageInfo {
 		{
 			ID: ServiceStatusID, Name: "ServiceStatus",
 			New: func() Message { return new(ServiceStatus) },
+		},
+		{
+			ID: UsersInID, Name: "UsersIn",
+			New: func() Message { return new(UsersIn) },
 		},
 		{
 			ID: VerifyACKID, Name: "VerifyACK",

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/davyxu/cellmesh_demo/basefx"
+	"github.com/davyxu/cellmesh_demo/basefx/database"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/hub/hubapi"
 	"github.com/davyxu/cellmesh_demo/svc/login/loginapi"
@@ -32,11 +33,15 @@ const maxRequest = 32 << 10
 // Desk is the login service.
 type Desk struct {
 	tokenLife time.Duration
+	keyLife   time.Duration
+	database  database.Flags
 	patience  time.Duration // with a connection whose one request does not come
 	port      basefx.ClientPort
 
+	ctx    context.Context // of the process
 	app    *basefx.App
 	signer *loginapi.Signer
+	logins *loginapi.Sessions
 	choose *chooser
 
 	session  cellnet.Config
@@ -50,24 +55,34 @@ func New(fs *flag.FlagSet) basefx.Service {
 	d := &Desk{}
 	d.port.Register(fs)
 	fs.DurationVar(&d.tokenLife, "tokenlife", 5*time.Minute, "how long a token is good for")
+	fs.DurationVar(&d.keyLife, "keyrotation", 24*time.Hour, "how often the key that signs tokens is changed")
+	d.database.Register(fs)
 	fs.DurationVar(&d.patience, "logintimeout", 10*time.Second, "how long a connection may take to log in")
 	return d
 }
 
 // Start wires the login service.
-func (d *Desk) Start(_ context.Context, app *basefx.App) (err error) {
+func (d *Desk) Start(ctx context.Context, app *basefx.App) (err error) {
 	if d.tokenLife < time.Second || d.tokenLife > loginapi.MaxTokenLife {
 		return fmt.Errorf("-tokenlife=%v: from 1s to %v", d.tokenLife, loginapi.MaxTokenLife)
+	}
+	if d.keyLife < time.Minute {
+		return fmt.Errorf("-keyrotation=%v: must be at least 1m", d.keyLife)
 	}
 	if d.patience <= 0 {
 		return fmt.Errorf("-logintimeout=%v: must be more than 0", d.patience)
 	}
-	d.app = app
+	d.app, d.ctx = app, ctx
 	d.refusals = rarely.New()
 	if d.signer, err = loginapi.NewSigner(); err != nil {
 		return err
 	}
-	app.Go("token key", func(ctx context.Context) error { return d.signer.KeepPublished(ctx, app.Registry, app.Log) })
+	app.Go("token key", func(ctx context.Context) error { return d.signer.Keep(ctx, app.Registry, d.keyLife, app.Log) })
+	db, err := database.Open(app, &d.database, loginapi.SessionTables())
+	if err != nil {
+		return err
+	}
+	d.logins = loginapi.NewSessions(db)
 	app.Need("memsd", func(snap *discovery.Snapshot) string {
 		if !d.signer.Published(snap) {
 			return "the key for tokens is not stored yet"
@@ -182,11 +197,19 @@ func (d *Desk) login(req *pb.LoginREQ) *pb.LoginACK {
 	if err != nil || perr != nil {
 		return deny(pb.ResultCode_AgentAddressError, "%s announces the address %q", agent, wan)
 	}
+	epoch, tokenID, err := d.logins.Raise(d.ctx, req.Uid)
+	if err != nil {
+		if unsaid, ok := d.refusals.Say(); ok {
+			d.app.Log.Error("login not counted", "uid", clip(req.Uid), "err", err, "unsaid", unsaid)
+		}
+		return deny(pb.ResultCode_StoreUnavailable, "the database is away: try again later")
+	}
 	now := time.Now()
 	token, err := d.signer.Sign(loginapi.Grant{
 		UID:     req.Uid,
-		Epoch:   uint64(now.UnixMicro()), // until logins are counted in the players' store
+		Epoch:   epoch,
 		GameID:  game,
+		ID:      tokenID,
 		Expires: now.Add(d.tokenLife),
 	}, now)
 	if err != nil {

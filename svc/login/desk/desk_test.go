@@ -8,6 +8,7 @@ import (
 	"flag"
 	"io"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -58,7 +59,7 @@ func launch(t *testing.T, args ...string) *login {
 		reg := memory.Open()
 		defer reg.Close()
 		err = basefx.Run(ctx, "login", New, basefx.Options{
-			Args:   append([]string{"-flagfile=", "-httpaddr=", "-loglevel=debug"}, args...),
+			Args:   append([]string{"-flagfile=", "-httpaddr=", "-loglevel=debug", "-database=sqlite:" + filepath.Join(t.TempDir(), "test.db")}, args...),
 			Stdout: &l.log, Stderr: &l.log, Registry: reg,
 			Ready: func(a *basefx.App) { l.addr = a.Self().Meta[discovery.MetaWAN]; close(ready) },
 		})
