@@ -36,14 +36,20 @@ const (
 	maxMemory = 100_000
 )
 
-// note remembers an epoch. The caller holds mu.
-func (s *users) note(uid string, epoch uint64, now time.Time) {
-	if now.Sub(s.since) > memory || len(s.young) >= maxMemory || s.young == nil {
-		if now.Sub(s.since) > 2*memory {
-			s.young = nil
-		}
-		s.old, s.young, s.since = s.young, map[string]uint64{}, now
+// age forgets what was heard long ago. The caller holds mu.
+func (s *users) age(now time.Time) {
+	age := now.Sub(s.since)
+	if s.young != nil && age <= memory && len(s.young) < maxMemory {
+		return
 	}
+	if age > 2*memory {
+		s.young = nil
+	}
+	s.old, s.young, s.since = s.young, map[string]uint64{}, now
+}
+
+// note remembers an epoch. The caller holds mu.
+func (s *users) note(uid string, epoch uint64) {
 	s.young[uid] = max(epoch, s.young[uid], s.old[uid])
 }
 
@@ -58,10 +64,11 @@ func (s *users) newest(uid string) uint64 {
 func (s *users) enter(c *client, uid string, epoch uint64, now time.Time) (older *client, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.age(now)
 	if s.newest(uid) > epoch {
 		return nil, false
 	}
-	s.note(uid, epoch, now)
+	s.note(uid, epoch)
 	if older = s.in[uid].client; older == c {
 		older = nil
 	}
@@ -76,7 +83,8 @@ func (s *users) enter(c *client, uid string, epoch uint64, now time.Time) (older
 func (s *users) heard(uid string, epoch uint64, now time.Time) (older *client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.note(uid, epoch, now)
+	s.age(now)
+	s.note(uid, epoch)
 	if in := s.in[uid]; in.epoch < epoch {
 		return in.client
 	}
