@@ -44,6 +44,10 @@ func (t *Tokens) Grant(uid, game string) loginapi.Grant {
 	if err != nil {
 		t.c.T.Fatal(err)
 	}
+	return t.grant(uid, game, epoch, id)
+}
+
+func (t *Tokens) grant(uid, game string, epoch uint64, id string) loginapi.Grant {
 	return loginapi.Grant{UID: uid, Epoch: epoch, ID: id, GameID: game, Expires: time.Now().Add(5 * time.Minute)}
 }
 
