@@ -42,6 +42,7 @@ type agent struct {
 	link    *link.Link
 	clients []*Client // by slot, the lower half of the agent's number
 	dirty   bool      // something was appended in this batch
+	room    *[]byte   // to encode replies in; nil while a handler runs
 	turns   turns
 }
 

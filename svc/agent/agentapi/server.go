@@ -7,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/davyxu/cellmesh_demo/basefx"
 	"github.com/davyxu/cellmesh_demo/basefx/link"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
@@ -113,7 +111,7 @@ func (s *Server) putBuf(b *[]byte) {
 // marshalAppend appends the body of a message for clients to b.
 func marshalAppend(b []byte, m pb.Message) ([]byte, error) {
 	head := len(b)
-	b, err := proto.MarshalOptions{}.MarshalAppend(b, m)
+	b, err := m.AppendTo(b)
 	if err != nil {
 		return b, fmt.Errorf("encode %s: %w", pb.MessageName(m.MsgID()), err)
 	}

@@ -44,7 +44,7 @@ func New(fs *flag.FlagSet) basefx.Service {
 	w := &World{refusals: rarely.New(), gate: msgmux.New[*agentapi.Client](), play: msgmux.New[*Player]()}
 	w.database.Register(fs)
 	msgmux.Handle(w.gate, w.verify)
-	msgmux.Handle(w.play, w.echo)
+	msgmux.HandleLent(w.play, w.echo)
 	return w
 }
 
@@ -79,6 +79,7 @@ func (w *World) Message(ctx context.Context, c *agentapi.Client, id uint16, body
 }
 
 // echo answers with what it was sent: for measuring the round trip.
-func (w *World) echo(_ context.Context, _ *Player, req *pb.EchoREQ) (*pb.EchoACK, error) {
-	return &pb.EchoACK{Content: req.Content}, nil
+func (w *World) echo(_ context.Context, _ *Player, req *pb.EchoREQ, ack *pb.EchoACK) error {
+	ack.Content = req.Content
+	return nil
 }
