@@ -202,7 +202,7 @@ func (d *Desk) login(req *pb.LoginREQ) *pb.LoginACK {
 		if unsaid, ok := d.refusals.Say(); ok {
 			d.app.Log.Error("login not counted", "uid", clip(req.Uid), "err", err, "unsaid", unsaid)
 		}
-		return deny(pb.ResultCode_StoreUnavailable, "the database is away: try again later")
+		return deny(pb.ResultCode_ServerBusy, "the database is away: try again later")
 	}
 	now := time.Now()
 	token, err := d.signer.Sign(loginapi.Grant{
