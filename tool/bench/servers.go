@@ -131,7 +131,11 @@ func (b *bench) startCluster(ctx context.Context, agents int) (*servers, error) 
 	}
 	for _, name := range names {
 		program, index, _ := strings.Cut(name, "#")
-		if err := b.start(s, name, b.program(program), append(common, "-svcindex="+index)...); err != nil {
+		args := slices.Concat(common, []string{"-svcindex=" + index})
+		if program == "login" {
+			args = append(args, "-platforms=demo")
+		}
+		if err := b.start(s, name, b.program(program), args...); err != nil {
 			return nil, err
 		}
 	}

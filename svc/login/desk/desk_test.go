@@ -58,7 +58,7 @@ func launch(t *testing.T, args ...string) *login {
 		reg := memory.Open()
 		defer reg.Close()
 		err = basefx.Run(ctx, "login", New, basefx.Options{
-			Args:   append([]string{"-flagfile=", "-httpaddr=", "-loglevel=debug"}, args...),
+			Args:   append([]string{"-flagfile=", "-httpaddr=", "-loglevel=debug", "-platforms=demo"}, args...),
 			Stdout: &l.log, Stderr: &l.log, Registry: reg,
 			Ready: func(a *basefx.App) { l.addr = a.Self().Meta[discovery.MetaWAN]; close(ready) },
 		})
@@ -288,11 +288,12 @@ func TestIdle(t *testing.T) {
 }
 
 func TestFlags(t *testing.T) {
-	for _, arg := range []string{"-tokenlife=1h", "-tokenlife=0", "-logintimeout=0s", "-tlscert=x"} {
+	for _, arg := range []string{"-tokenlife=1h", "-tokenlife=0", "-logintimeout=0s", "-tlscert=x", "-platforms=", "-platforms=steam",
+		"-platforms=demo,oidc", "-addrrate=-1", "-accountrate=-1", "-maxchecks=0", "-checktimeout=0s", "-prefer=eu"} {
 		err := basefx.Run(t.Context(), "login", func(fs *flag.FlagSet) basefx.Service { return New(fs) }, basefx.Options{
-			Args: []string{"-flagfile=", "-httpaddr=", arg}, Stdout: io.Discard, Stderr: io.Discard, Registry: discovery.NewMemory().Open(),
+			Args: []string{"-flagfile=", "-httpaddr=", "-platforms=demo", arg}, Stdout: io.Discard, Stderr: io.Discard, Registry: discovery.NewMemory().Open(),
 		})
-		name, _, _ := strings.Cut(arg, "=")
+		name, _, _ := strings.Cut(strings.Replace(arg, "platforms=demo,", "", 1), "=")
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", arg, err)
 		}
