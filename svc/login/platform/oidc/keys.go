@@ -41,9 +41,9 @@ type keys struct {
 	algs   []string
 }
 
-func newKeys(env platform.Env, issuer string) *keys {
-	client := platform.NewClient(env.Life, fetchLimit)
-	client.Transport = &seldom{next: client.Transport, last: map[string]*answer{}}
+func newKeys(env platform.Env, issuer string, limit, every time.Duration) *keys {
+	client := platform.NewClient(env.Life, limit)
+	client.Transport = &seldom{next: client.Transport, every: every, last: map[string]*answer{}}
 	return &keys{issuer: issuer, ctx: oidc.ClientContext(context.Background(), client), asking: make(chan struct{}, 1)}
 }
 
@@ -114,9 +114,10 @@ func (r reporting) VerifySignature(ctx context.Context, jwt string) ([]byte, err
 // seldom asks for the same only so often, and gives the last answer meanwhile.
 // It takes nothing but JSON for an answer.
 type seldom struct {
-	next http.RoundTripper
-	mu   sync.Mutex
-	last map[string]*answer // by URL: there are two
+	next  http.RoundTripper
+	every time.Duration
+	mu    sync.Mutex
+	last  map[string]*answer // by URL: there are two
 }
 
 // answer is what was got.
@@ -138,7 +139,7 @@ func (s *seldom) RoundTrip(req *http.Request) (*http.Response, error) {
 	s.mu.Unlock()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.at.IsZero() || time.Since(a.at) >= fetchEvery {
+	if a.at.IsZero() || time.Since(a.at) >= s.every {
 		a.head, a.body, a.err = s.fetch(req)
 		a.at = time.Now()
 	}

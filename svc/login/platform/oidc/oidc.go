@@ -41,7 +41,7 @@ func New(fs *flag.FlagSet) platform.Open {
 		}
 		found := map[string]platform.Platform{}
 		for _, c := range all {
-			found["oidc:"+c.name] = newProvider(env, c)
+			found["oidc:"+c.name] = newProvider(env, c, fetchLimit, fetchEvery)
 		}
 		return found, nil
 	}
@@ -89,8 +89,8 @@ type provider struct {
 	now  func() time.Time
 }
 
-func newProvider(env platform.Env, c config) *provider {
-	return &provider{config: c, keys: newKeys(env, c.issuer), now: time.Now}
+func newProvider(env platform.Env, c config, limit, every time.Duration) *provider {
+	return &provider{config: c, keys: newKeys(env, c.issuer, limit, every), now: time.Now}
 }
 
 // Verify checks an ID token.
