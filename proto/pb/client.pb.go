@@ -170,7 +170,8 @@ func (ResultCode) EnumDescriptor() ([]byte, []int) {
 	return file_proto_client_proto_rawDescGZIP(), []int{0}
 }
 
-// What is asked for. Accounts are made and changed only on a platform that keeps them here.
+// What is asked for. Accounts are made and changed only on a platform that keeps them here, and
+// before an agent and a game are chosen: when none of those is found, it was done.
 type LoginREQ_Action int32
 
 const (

@@ -73,6 +73,8 @@ type flags struct {
 	uid      string
 	platform string
 	secret   string
+	tls      bool
+	ca       string
 	json     string
 }
 
@@ -104,6 +106,8 @@ func New(fs *flag.FlagSet) basefx.Service {
 	fs.StringVar(&f.uid, "uid", "robot", "uids begin with this; a number follows")
 	fs.StringVar(&f.platform, "platform", "demo", "who vouches for the uids")
 	fs.StringVar(&f.secret, "credential", "", "what the platform asks for")
+	fs.BoolVar(&f.tls, "tls", false, "use TLS, to login and agent")
+	fs.StringVar(&f.ca, "ca", "", "file with the certificates (PEM) to trust with -tls, instead of the system's")
 	fs.StringVar(&f.json, "json", "", "write the report to this file as JSON")
 	basefx.Default(fs, "loglevel", "error")
 	basefx.Default(fs, "httpaddr", "")

@@ -2,6 +2,7 @@ package crew
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -33,6 +34,7 @@ type door struct {
 	crew      *Crew
 	session   *cellnet.Config
 	registry  discovery.Registry // nil: not needed
+	tls       *tls.Config        // nil: not used
 	loggingIn *tally.Op
 	connect   *tally.Op
 }
@@ -44,6 +46,13 @@ func (c *Crew) enterAll(ctx, entering context.Context) []*clientapi.Conn {
 	f := &c.flags
 	d := &door{crew: c, loggingIn: c.enter.Op("login"), connect: c.enter.Op("connect")}
 	d.session = &cellnet.Config{Framing: cellnet.ClientFraming, DialContext: c.sources.dial, Linger: time.Second}
+	if f.tls {
+		var err error
+		if d.tls, err = clientapi.TrustTLS(f.ca); err != nil {
+			c.tally.Error("tls", err.Error())
+			return nil
+		}
+	}
 	script := c.scenario.New(&c.run.Options)
 	for i := range f.n {
 		c.robots = append(c.robots, player.New(c.run, i, fmt.Sprint(f.uid, i), script))
@@ -126,7 +135,7 @@ func (d *door) enter(ctx context.Context, i int, h clientapi.Handler) *clientapi
 	f := &d.crew.flags
 	cfg := &clientapi.Config{
 		CommType: f.commType, Version: "1.0", Platform: f.platform, UID: fmt.Sprint(f.uid, i), Credential: f.secret,
-		Features: uint32(pb.VerifyREQ_Reject), Timeout: enterTimeout, Session: d.session, Beats: &d.crew.beats,
+		Features: uint32(pb.VerifyREQ_Reject), Timeout: enterTimeout, Session: d.session, Beats: &d.crew.beats, TLS: d.tls,
 	}
 	grant := clientapi.Grant{Agent: f.agent, Token: "robot"}
 	if !f.noToken {
