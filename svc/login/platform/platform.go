@@ -23,6 +23,7 @@ import (
 
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/util/msgmux"
+	"github.com/davyxu/cellmesh_demo/util/sqldb"
 )
 
 // MaxSubject is the longest subject of an identity in bytes.
@@ -74,6 +75,7 @@ type Identity struct {
 // Env is what a platform is opened with.
 type Env struct {
 	Log *slog.Logger
+	DB  *sqldb.DB // with Kind.Tables, once it is there
 	// Life is done when the process has drained: what a platform has begun by
 	// itself ends then.
 	Life context.Context
@@ -85,8 +87,9 @@ type Open func(env Env) (map[string]Platform, error)
 
 // Kind is a kind of platform, by the name that -platforms has.
 type Kind struct {
-	Name string
-	New  func(fs *flag.FlagSet) Open
+	Name   string
+	New    func(fs *flag.FlagSet) Open
+	Tables func() sqldb.Migrations // that it has in the database; nil: none
 }
 
 // Do has p do what action says.
