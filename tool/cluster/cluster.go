@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -43,11 +44,13 @@ type Cluster struct {
 	Memory   *discovery.Memory
 	Registry discovery.Registry // a handle for looking
 	LogLevel string             // of the services launched next
+
+	database string // file
 }
 
 // New makes an empty cluster that knows the routes.
 func New(t testing.TB) *Cluster {
-	c := &Cluster{T: t, Memory: discovery.NewMemory(), LogLevel: "debug"}
+	c := &Cluster{T: t, Memory: discovery.NewMemory(), LogLevel: "debug", database: filepath.Join(t.TempDir(), "cellmesh.db")}
 	c.Registry = c.Memory.Open()
 	t.Cleanup(func() { c.Registry.Close() })
 	table, err := route.FromMessages(pb.Messages())
@@ -105,7 +108,7 @@ func (c *Cluster) LaunchAs(name string, new func(*flag.FlagSet) basefx.Service, 
 	p := &Process{Name: name, t: c.T, registry: c.Memory.Open(), cancel: cancel, ready: make(chan struct{}), done: make(chan struct{})}
 	common := []string{"-flagfile=", "-httpaddr=127.0.0.1:0", "-loglevel=" + c.LogLevel, "-logcolor=false"}
 	if name == "login" {
-		common = append(common, "-platforms=demo")
+		common = append(common, "-platforms=demo", "-database=sqlite:"+c.database)
 	}
 	args = append(common, args...)
 	go func() {

@@ -16,9 +16,11 @@ import (
 	"time"
 
 	"github.com/davyxu/cellmesh_demo/basefx"
+	"github.com/davyxu/cellmesh_demo/basefx/database"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/hub/hubapi"
 	"github.com/davyxu/cellmesh_demo/svc/login/choice"
+	"github.com/davyxu/cellmesh_demo/svc/login/identity"
 	"github.com/davyxu/cellmesh_demo/svc/login/limits"
 	"github.com/davyxu/cellmesh_demo/svc/login/loginapi"
 	"github.com/davyxu/cellmesh_demo/util/cellnet"
@@ -35,16 +37,20 @@ const maxKnown = 200_000
 // Desk is the login service.
 type Desk struct {
 	tokenLife   time.Duration
+	rotate      time.Duration // the key for tokens, so often
 	patience    time.Duration // with a connection whose one request does not come
 	addrRate    float64
 	accountRate float64
 	prefer      string
 	port        basefx.ClientPort
 	platforms   platforms
+	database    database.Flags
 
 	app        *basefx.App
 	life       context.Context
 	signer     *loginapi.Signer
+	logins     *loginapi.Sessions
+	uids       *identity.Store
 	choose     *choice.Chooser
 	versions   *discovery.Config[choice.Versions]
 	perAddr    *limits.Table[netip.Addr]
@@ -62,7 +68,9 @@ func New(fs *flag.FlagSet) basefx.Service {
 	d := &Desk{}
 	d.port.Register(fs)
 	d.platforms.register(fs)
+	d.database.Register(fs)
 	fs.DurationVar(&d.tokenLife, "tokenlife", 5*time.Minute, "how long a token is good for")
+	fs.DurationVar(&d.rotate, "keyrotate", 24*time.Hour, "how often the key that signs tokens is replaced; tokens of the one before stay good")
 	fs.DurationVar(&d.patience, "logintimeout", 10*time.Second, "how long a connection may take to send its request")
 	fs.Float64Var(&d.addrRate, "addrrate", 20_000, "most logins a second from one address, twice as many at once; 0 for no limit")
 	fs.Float64Var(&d.accountRate, "accountrate", 100, "most logins a second of one account, twice as many at once; 0 for no limit")
@@ -75,6 +83,8 @@ func (d *Desk) check() error {
 	switch {
 	case d.tokenLife < time.Second || d.tokenLife > loginapi.MaxTokenLife:
 		return fmt.Errorf("-tokenlife=%v: from 1s to %v", d.tokenLife, loginapi.MaxTokenLife)
+	case d.rotate < time.Minute:
+		return fmt.Errorf("-keyrotate=%v: at least 1m", d.rotate)
 	case d.patience <= 0:
 		return fmt.Errorf("-logintimeout=%v: must be more than 0", d.patience)
 	case d.addrRate < 0:
@@ -96,13 +106,13 @@ func (d *Desk) Start(ctx context.Context, app *basefx.App) (err error) {
 	d.refusals, d.failures = rarely.New(), rarely.New()
 	d.perAddr = newTable[netip.Addr](app, "address", d.addrRate)
 	d.perAccount = newTable[account](app, "account", d.accountRate)
-	if err := d.platforms.start(ctx, app); err != nil {
+	if err := d.startAccounts(ctx, app); err != nil {
 		return err
 	}
 	if d.signer, err = loginapi.NewSigner(); err != nil {
 		return err
 	}
-	app.Go("token key", func(ctx context.Context) error { return d.signer.KeepPublished(ctx, app.Registry, app.Log) })
+	app.Go("token key", func(ctx context.Context) error { return d.signer.Keep(ctx, app.Registry, d.rotate, app.Log) })
 	app.Need("memsd", func(snap *discovery.Snapshot) string {
 		if !d.signer.Published(snap) {
 			return "the key for tokens is not stored yet"
@@ -124,6 +134,20 @@ func (d *Desk) Start(ctx context.Context, app *basefx.App) (err error) {
 			return &visit{desk: d, session: s}, nil
 		},
 	})
+}
+
+// startAccounts wires who clients are: the database and the platforms.
+func (d *Desk) startAccounts(ctx context.Context, app *basefx.App) error {
+	tables, err := d.platforms.check()
+	if err != nil {
+		return err
+	}
+	db, err := database.Open(app, &d.database, append(tables, identity.Tables(), loginapi.SessionTables())...)
+	if err != nil {
+		return err
+	}
+	d.uids, d.logins = identity.New(db), loginapi.NewSessions(db)
+	return d.platforms.start(ctx, app, db)
 }
 
 // startChoice wires how agent and game are chosen.

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"io"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -58,7 +59,7 @@ func launch(t *testing.T, args ...string) *service {
 		reg := memory.Open()
 		defer reg.Close()
 		err = basefx.Run(ctx, "login", New, basefx.Options{
-			Args:   append([]string{"-flagfile=", "-httpaddr=", "-loglevel=debug", "-platforms=demo"}, args...),
+			Args:   append([]string{"-flagfile=", "-httpaddr=", "-loglevel=debug", "-platforms=demo", "-database=sqlite:" + filepath.Join(t.TempDir(), "x.db")}, args...),
 			Stdout: &l.log, Stderr: &l.log, Registry: reg,
 			Ready: func(a *basefx.App) { l.addr = a.Self().Meta[discovery.MetaWAN]; close(ready) },
 		})
@@ -293,9 +294,10 @@ func TestIdle(t *testing.T) {
 
 func TestFlags(t *testing.T) {
 	for _, arg := range []string{"-tokenlife=1h", "-tokenlife=0", "-logintimeout=0s", "-tlscert=x", "-platforms=", "-platforms=steam",
-		"-platforms=demo,oidc", "-addrrate=-1", "-accountrate=-1", "-maxchecks=0", "-checktimeout=0s", "-prefer=eu"} {
+		"-platforms=demo,oidc", "-addrrate=-1", "-accountrate=-1", "-maxchecks=0", "-checktimeout=0s", "-prefer=eu",
+		"-keyrotate=1s", "-database=oracle:x"} {
 		err := basefx.Run(t.Context(), "login", func(fs *flag.FlagSet) basefx.Service { return New(fs) }, basefx.Options{
-			Args: []string{"-flagfile=", "-httpaddr=", "-platforms=demo", arg}, Stdout: io.Discard, Stderr: io.Discard, Registry: discovery.NewMemory().Open(),
+			Args: []string{"-flagfile=", "-httpaddr=", "-platforms=demo", "-database=sqlite:" + filepath.Join(t.TempDir(), "x.db"), arg}, Stdout: io.Discard, Stderr: io.Discard, Registry: discovery.NewMemory().Open(),
 		})
 		name, _, _ := strings.Cut(strings.Replace(arg, "platforms=demo,", "", 1), "=")
 		if err == nil || !strings.Contains(err.Error(), name) {

@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -10,10 +11,12 @@ import (
 
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/login/choice"
+	"github.com/davyxu/cellmesh_demo/svc/login/identity"
 	"github.com/davyxu/cellmesh_demo/svc/login/loginapi"
 	"github.com/davyxu/cellmesh_demo/svc/login/platform"
 	"github.com/davyxu/cellmesh_demo/util/discovery"
 	"github.com/davyxu/cellmesh_demo/util/msgmux"
+	"github.com/davyxu/cellmesh_demo/util/sqldb"
 )
 
 // account tells accounts apart for their rate.
@@ -40,13 +43,14 @@ func (d *Desk) login(req *pb.LoginREQ, remote netip.Addr) (*pb.LoginACK, error) 
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(d.life, d.platforms.limit)
+	defer cancel()
+	epoch, tokenID, err := d.logins.Raise(ctx, uid)
+	if err != nil {
+		return nil, d.databaseFailed(err)
+	}
 	now := time.Now()
-	token, err := d.signer.Sign(loginapi.Grant{
-		UID:     uid,
-		Epoch:   uint64(now.UnixMicro()), // until logins are counted in the players' store
-		GameID:  game,
-		Expires: now.Add(d.tokenLife),
-	}, now)
+	token, err := d.signer.Sign(loginapi.Grant{UID: uid, Epoch: epoch, GameID: game, ID: tokenID, Expires: now.Add(d.tokenLife)}, now)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +80,24 @@ func (d *Desk) identify(req *pb.LoginREQ, remote netip.Addr) (uid string, err er
 	case who.Subject != req.Uid && !d.perAccount.Allow(account{req.Platform, who.Subject}):
 		return "", tooOften
 	}
-	return who.Subject, nil
+	ctx, cancel := context.WithTimeout(d.life, d.platforms.limit)
+	defer cancel()
+	if uid, err = d.uids.UID(ctx, identity.Account{Platform: req.Platform, Subject: who.Subject}, who.Name); err != nil {
+		return "", d.databaseFailed(err)
+	}
+	return uid, nil
+}
+
+// databaseFailed is what the client is told; what has happened is for the
+// operator.
+func (d *Desk) databaseFailed(err error) error {
+	if !errors.Is(err, sqldb.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	if unsaid, ok := d.failures.Say(); ok {
+		d.app.Log.Error("database failed", "err", err, "unsaid", unsaid)
+	}
+	return msgmux.Refuse(pb.ResultCode_ServerBusy, "accounts cannot be read or written at the moment: try again later")
 }
 
 // failed tells the operator what is wrong with a platform.

@@ -81,7 +81,7 @@ func TestAccount(t *testing.T) {
 		}
 	}
 	want(t, p.Verify, shows("alice", "Correct horse"), pb.ResultCode_CredentialInvalid)
-	change := shows("alice", "wrong")
+	change := shows("alice", "a wrong one")
 	change.NewSecret = "battery staple"
 	want(t, p.Change, change, pb.ResultCode_CredentialInvalid)
 	change.Secret = "correct horse"
