@@ -56,7 +56,7 @@ func (c *Chooser) Choose(name string, r Request, usable func(*discovery.Service)
 	now := time.Now()
 	snap := c.registry.Snapshot()
 	c.from = c.from[:0]
-	certain, known, players := 0, 0, 0.0
+	certain := 0
 	for svc := range snap.Services(name) {
 		if svc.State != discovery.Ready || !c.mayGo(svc, r) || !usable(svc) {
 			continue
@@ -67,10 +67,6 @@ func (c *Chooser) Choose(name string, r Request, usable func(*discovery.Service)
 		}
 		if doubt == 0 {
 			certain++
-		}
-		if doubt < 1 {
-			known++
-			players += said
 		}
 		c.from = append(c.from, Candidate{svc, said, doubt})
 	}
@@ -83,15 +79,33 @@ func (c *Chooser) Choose(name string, r Request, usable func(*discovery.Service)
 	if len(c.from) == 0 {
 		return nil
 	}
-	mean := players / math.Max(float64(known), 1)
-	for i := range c.from {
-		f := &c.from[i]
-		f.Players = f.Players*(1-f.Doubt) + mean*f.Doubt + c.sent[f.ID].count(now)
-	}
+	c.estimate(now)
 	svc := c.from[c.strategy.Pick(r, c.from)].Service
 	c.sent[svc.ID].add(now, c.logins(snap))
 	clear(c.from)
 	return svc
+}
+
+// estimate completes how many players the candidates have. One in doubt is taken
+// to have as many as the others, but for what we sent it more or less than others
+// in doubt.
+func (c *Chooser) estimate(now time.Time) {
+	known, doubt, players, sent := 0.0, 0.0, 0.0, 0.0
+	for i := range c.from {
+		f := &c.from[i]
+		n := c.sent[f.ID].count(now)
+		f.Players += n
+		known, players = known+1-f.Doubt, players+f.Players*(1-f.Doubt)
+		doubt, sent = doubt+f.Doubt, sent+n*f.Doubt
+	}
+	if doubt == 0 {
+		return
+	}
+	base := players/max(known, 1e-9) - sent/doubt
+	for i := range c.from {
+		f := &c.from[i]
+		f.Players = f.Players*(1-f.Doubt) + (base+c.sent[f.ID].count(now))*f.Doubt
+	}
 }
 
 // logins is how many logins there are, this one too: each is taken to send as
@@ -186,9 +200,10 @@ func (s *sent) count(now time.Time) float64 {
 }
 
 // settle takes off those that a status of the time told has in it: as many as
-// have come since the one before, and all that were sent too long ago.
+// have come since the one before, and all that were sent too long ago. Before the
+// first there was none.
 func (s *sent) settle(told time.Time, players float64, now time.Time) {
-	if told.Sub(s.told) < fresh {
+	if s.told.IsZero() || told.Sub(s.told) < fresh {
 		s.total = min(max(s.total-max(players-s.players, 0), 0), s.since(told.Add(-arrival)))
 	} else {
 		s.total = s.since(told.Add(-usual))

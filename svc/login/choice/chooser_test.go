@@ -119,7 +119,8 @@ type world struct {
 	players  map[string]int
 	choosers []*Chooser
 	sent     map[string]int
-	mute     bool // hub is away
+	latency  time.Duration // from login to where they were sent
+	mute     bool          // hub is away
 }
 
 // run has rate players log in every second. Time goes by in steps of 10 ms.
@@ -144,13 +145,13 @@ func (v *world) run(rate int, lasts time.Duration) {
 		for logins += float64(rate) / 100; logins >= 1; logins-- {
 			svc := v.choosers[rand.IntN(len(v.choosers))].Choose("game", Request{}, anyone)
 			v.sent[svc.ID]++
-			under = append(under, arriving{svc.ID, time.Now().Add(300 * time.Millisecond)})
+			under = append(under, arriving{svc.ID, time.Now().Add(v.latency)})
 		}
 	}
 }
 
 func newWorld(t *testing.T, games, logins int) *world {
-	v := &world{town: newTown(t, games), players: map[string]int{}, sent: map[string]int{}}
+	v := &world{town: newTown(t, games), players: map[string]int{}, sent: map[string]int{}, latency: 300 * time.Millisecond}
 	for i := range logins {
 		v.reg.Register(t.Context(), discovery.Service{Name: "login", Index: i, Group: "dev", State: discovery.Ready})
 		v.choosers = append(v.choosers, v.chooser())
@@ -164,6 +165,10 @@ func TestLive(t *testing.T) {
 	for logins := 1; logins <= 2; logins++ {
 		t.Run(fmt.Sprint(logins, " logins"), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
+				cold := newWorld(t, 4, logins)
+				cold.latency = 5 * time.Millisecond
+				cold.run(1000, time.Second)
+				cold.even(cold.sent, 1000, 4)
 				v := newWorld(t, 4, logins)
 				v.run(10, 5*time.Second)
 				clear(v.sent)
