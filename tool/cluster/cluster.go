@@ -106,7 +106,11 @@ func (c *Cluster) Launch(name string, args ...string) *Process {
 func (c *Cluster) LaunchAs(name string, new func(*flag.FlagSet) basefx.Service, args ...string) *Process {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &Process{Name: name, t: c.T, registry: c.Memory.Open(), cancel: cancel, ready: make(chan struct{}), done: make(chan struct{})}
-	args = append([]string{"-flagfile=", "-httpaddr=127.0.0.1:0", "-loglevel=" + c.LogLevel, "-logcolor=false"}, args...)
+	common := []string{"-flagfile=", "-httpaddr=127.0.0.1:0", "-loglevel=" + c.LogLevel, "-logcolor=false"}
+	if name == "login" {
+		common = append(common, "-platforms=demo")
+	}
+	args = append(common, args...)
 	build := func(fs *flag.FlagSet) basefx.Service {
 		svc := new(fs)
 		if f := fs.Lookup("database"); f != nil {
