@@ -50,6 +50,8 @@ type App struct {
 	left  bool // the registry
 	needs []need
 
+	recheck chan struct{} // holds one: the needs are to be asked
+
 	listener net.Listener      // for links; nil: none
 	meta     map[string]string // announced
 	waits    atomic.Pointer[string]

@@ -104,7 +104,7 @@ func Main(name string, new func(fs *flag.FlagSet) Service, opts ...func(*Options
 // Run is one process from flags to drain. It returns when ctx is done, the
 // service has called Stop, or something failed, and nothing of it is left.
 func Run(ctx context.Context, name string, new func(fs *flag.FlagSet) Service, o Options) (err error) {
-	a := &App{Name: name, Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, meta: map[string]string{}, metrics: newMetrics(), mux: http.NewServeMux()}
+	a := &App{Name: name, Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, meta: map[string]string{}, metrics: newMetrics(), mux: http.NewServeMux(), recheck: make(chan struct{}, 1)}
 	svc, err := a.configure(new, o)
 	if err != nil {
 		return err

@@ -52,6 +52,7 @@ func Open(app *basefx.App, f *Flags, sets ...sqldb.Migrations) (*sqldb.DB, error
 			switch {
 			case err == nil:
 				say("")
+				app.Recheck()
 				return nil
 			case !errors.Is(err, sqldb.ErrUnavailable):
 				return err

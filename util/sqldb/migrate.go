@@ -44,9 +44,14 @@ func (db *DB) Prepare(ctx context.Context) error {
 	return nil
 }
 
-func (db *DB) prepare(ctx context.Context) error {
+func (db *DB) prepare(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, preparePatience)
 	defer cancel()
+	defer func() {
+		if err != nil && ctx.Err() != nil { // interrupted, in whatever words
+			err = fmt.Errorf("%w: %w", errLocked, err)
+		}
+	}()
 	if err := db.turn.take(ctx); err != nil {
 		return err
 	}
