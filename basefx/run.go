@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"syscall"
 	"time"
 
@@ -65,6 +66,11 @@ type stopSignal struct{ os.Signal }
 
 func (s stopSignal) Error() string { return s.Signal.String() }
 
+// gcFloor is how much garbage a process may make before it is collected, however
+// little it holds. A game's handlers make some for every message while players
+// take little: without a floor the collector would run a hundred times a second.
+const gcFloor = 32 << 20
+
 // Main is the main of a program. new makes the service and adds its own flags
 // to fs. It does not return: the process exits with 0 after a good end, with 1
 // after an error, which is on standard error, and with 130 at once when it is
@@ -82,7 +88,9 @@ func Main(name string, new func(fs *flag.FlagSet) Service, opts ...func(*Options
 		<-signals
 		os.Exit(130)
 	}()
+	floor := make([]byte, gcFloor) // counts for the collector; never touched, so the system gives no memory for it
 	err := Run(ctx, name, new, o)
+	runtime.KeepAlive(floor)
 	if errors.Is(err, flag.ErrHelp) {
 		os.Exit(0)
 	}
@@ -227,14 +235,14 @@ func (a *App) drain(svc Service) error {
 	return nil
 }
 
-// waitAll waits for the goroutines of Go, then calls what Finally was given;
-// for a while.
+// waitAll waits for the goroutines of Go, then calls what Finally was given, the
+// last first; for a while.
 func (a *App) waitAll() error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		a.work.Wait()
-		for _, f := range a.finally {
+		for _, f := range slices.Backward(a.finally) {
 			name := runtime.FuncForPC(reflect.ValueOf(f).Pointer()).Name()
 			a.running.add(name)
 			f()

@@ -26,6 +26,7 @@ const (
 	PingACKID        uint16 = 16241
 	RejectACKID      uint16 = 20352
 	ServiceStatusID  uint16 = 52585
+	UsersInID        uint16 = 44221
 	VerifyACKID      uint16 = 40824
 	VerifyREQID      uint16 = 13457
 )
@@ -33,74 +34,302 @@ const (
 // MsgID returns BindBackendACKID.
 func (*BindBackendACK) MsgID() uint16 { return BindBackendACKID }
 
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *BindBackendACK) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *BindBackendACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *BindBackendACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
 // MsgID returns ChatACKID.
 func (*ChatACK) MsgID() uint16 { return ChatACKID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *ChatACK) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *ChatACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *ChatACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns ChatREQID.
 func (*ChatREQ) MsgID() uint16 { return ChatREQID }
 
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *ChatREQ) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *ChatREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *ChatREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
 // MsgID returns ClientClosedID.
 func (*ClientClosed) MsgID() uint16 { return ClientClosedID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *ClientClosed) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *ClientClosed) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *ClientClosed) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns ClientJoinID.
 func (*ClientJoin) MsgID() uint16 { return ClientJoinID }
 
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *ClientJoin) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *ClientJoin) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *ClientJoin) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
 // MsgID returns ClientKickID.
 func (*ClientKick) MsgID() uint16 { return ClientKickID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *ClientKick) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *ClientKick) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *ClientKick) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns ClientLeaveID.
 func (*ClientLeave) MsgID() uint16 { return ClientLeaveID }
 
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *ClientLeave) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *ClientLeave) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *ClientLeave) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
 // MsgID returns ClientOpenID.
 func (*ClientOpen) MsgID() uint16 { return ClientOpenID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *ClientOpen) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *ClientOpen) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *ClientOpen) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns EchoACKID.
 func (*EchoACK) MsgID() uint16 { return EchoACKID }
 
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *EchoACK) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *EchoACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *EchoACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
 // MsgID returns EchoREQID.
 func (*EchoREQ) MsgID() uint16 { return EchoREQID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *EchoREQ) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *EchoREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *EchoREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns HubPublishID.
 func (*HubPublish) MsgID() uint16 { return HubPublishID }
 
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *HubPublish) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *HubPublish) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *HubPublish) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
 // MsgID returns HubSubscribeID.
 func (*HubSubscribe) MsgID() uint16 { return HubSubscribeID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *HubSubscribe) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *HubSubscribe) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *HubSubscribe) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns HubUnsubscribeID.
 func (*HubUnsubscribe) MsgID() uint16 { return HubUnsubscribeID }
 
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *HubUnsubscribe) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *HubUnsubscribe) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *HubUnsubscribe) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
 // MsgID returns LinkConfirmID.
 func (*LinkConfirm) MsgID() uint16 { return LinkConfirmID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *LinkConfirm) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *LinkConfirm) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *LinkConfirm) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns LinkHelloACKID.
 func (*LinkHelloACK) MsgID() uint16 { return LinkHelloACKID }
 
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *LinkHelloACK) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *LinkHelloACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *LinkHelloACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
 // MsgID returns LinkHelloREQID.
 func (*LinkHelloREQ) MsgID() uint16 { return LinkHelloREQID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *LinkHelloREQ) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *LinkHelloREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *LinkHelloREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns LoginACKID.
 func (*LoginACK) MsgID() uint16 { return LoginACKID }
 
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *LoginACK) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *LoginACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *LoginACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
 // MsgID returns LoginREQID.
 func (*LoginREQ) MsgID() uint16 { return LoginREQID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *LoginREQ) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *LoginREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *LoginREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns NoticeID.
 func (*Notice) MsgID() uint16 { return NoticeID }
 
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *Notice) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *Notice) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *Notice) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
 // MsgID returns PingACKID.
 func (*PingACK) MsgID() uint16 { return PingACKID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *PingACK) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *PingACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *PingACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns RejectACKID.
 func (*RejectACK) MsgID() uint16 { return RejectACKID }
 
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *RejectACK) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *RejectACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *RejectACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
 // MsgID returns ServiceStatusID.
 func (*ServiceStatus) MsgID() uint16 { return ServiceStatusID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *ServiceStatus) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *ServiceStatus) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *ServiceStatus) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns UsersInID.
+func (*UsersIn) MsgID() uint16 { return UsersInID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *UsersIn) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *UsersIn) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *UsersIn) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns VerifyACKID.
 func (*VerifyACK) MsgID() uint16 { return VerifyACKID }
 
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *VerifyACK) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *VerifyACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *VerifyACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
 // MsgID returns VerifyREQID.
 func (*VerifyREQ) MsgID() uint16 { return VerifyREQID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *VerifyREQ) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *VerifyREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *VerifyREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MessageName returns the name of the message with this ID, "" when there is none.
 func MessageName(id uint16) string {
@@ -149,6 +378,8 @@ func MessageName(id uint16) string {
 		return "RejectACK"
 	case ServiceStatusID:
 		return "ServiceStatus"
+	case UsersInID:
+		return "UsersIn"
 	case VerifyACKID:
 		return "VerifyACK"
 	case VerifyREQID:
@@ -251,6 +482,10 @@ func Messages() []MessageInfo {
 		{
 			ID: ServiceStatusID, Name: "ServiceStatus",
 			New: func() Message { return new(ServiceStatus) },
+		},
+		{
+			ID: UsersInID, Name: "UsersIn",
+			New: func() Message { return new(UsersIn) },
 		},
 		{
 			ID: VerifyACKID, Name: "VerifyACK",

@@ -45,6 +45,15 @@ const (
 {{range .}}
 // MsgID returns {{.Msg}}ID.
 func (*{{.Msg}}) MsgID() uint16 { return {{.Msg}}ID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *{{.Msg}}) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *{{.Msg}}) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *{{.Msg}}) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 {{end}}
 
 // MessageName returns the name of the message with this ID, "" when there is none.

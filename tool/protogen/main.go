@@ -4,8 +4,8 @@
 //	go run ./tool/protogen -check  # write nothing; list stale files and exit 1 if there are any
 //
 // It compiles the .proto files (compile.go), checks message IDs and routes (message.go, history.go),
-// lets the official generator make *.pb.go (plugin.go), adds message_gen.go (emit.go), and writes the
-// files whose content is new (output.go). Nothing is written unless everything is right.
+// lets the official generator and vtprotobuf make *.pb.go (plugin.go), adds message_gen.go (emit.go)
+// and plain_gen.go (plain.go), and writes the files whose content is new (output.go). Nothing is written unless everything is right.
 //
 // It does not import proto/pb, so it also works when that package is missing or does not compile.
 package main
@@ -97,11 +97,14 @@ func generate(ctx context.Context, dir string, out io.Writer) (map[string][]byte
 	if err != nil {
 		return nil, err
 	}
-	files, err := runPlugin(ctx, compiled)
+	files, err := runPlugins(ctx, compiled)
 	if err != nil {
 		return nil, err
 	}
 	if files["pb/message_gen.go"], err = emit(messages); err != nil {
+		return nil, err
+	}
+	if files["pb/plain_gen.go"], err = emitPlain(compiled); err != nil {
 		return nil, err
 	}
 	files[historyFile] = history

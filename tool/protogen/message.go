@@ -35,7 +35,7 @@ func collect(files linker.Files) ([]message, error) {
 	var messages []message
 	var mistakes []error
 	for _, f := range files {
-		if f.Path() == importPrefix+"options.proto" {
+		if !framed(f) {
 			continue
 		}
 		for i := range f.Messages().Len() {
@@ -52,6 +52,10 @@ func collect(files linker.Files) ([]message, error) {
 	}
 	return messages, errors.Join(mistakes...)
 }
+
+// framed reports whether the messages of f stand in frames: options.proto is about the .proto files
+// themselves.
+func framed(f protoreflect.FileDescriptor) bool { return f.Path() != importPrefix+"options.proto" }
 
 func describe(d protoreflect.MessageDescriptor, files linker.Files) (message, error) {
 	loc := d.ParentFile().SourceLocations().ByDescriptor(d)

@@ -10,7 +10,7 @@ const (
 	// What one read asks for. Clients send little at a time, links a lot; a
 	// connection without a descriptor holds its buffer while it waits.
 	clientRead      = 16 << 10
-	linkRead        = 256 << 10
+	linkRead        = 64 << 10
 	plainClientRead = 4 << 10
 	plainLinkRead   = 64 << 10
 

@@ -6,7 +6,7 @@
 //
 // Handlers are registered by hand, in one visible place, before the first
 // Dispatch. A handler that panics costs one request. mux.go is all of it but
-// the refusals (refuse.go).
+// the refusals (refuse.go) and handlers that make no garbage (lent.go).
 package msgmux
 
 import (
@@ -28,6 +28,9 @@ var ErrMalformed = errors.New("message does not parse")
 type Message interface {
 	proto.Message
 	MsgID() uint16
+	Decode(b []byte) error             // into a new message; keeps nothing of b
+	DecodeInPlace(b []byte) error      // the same, but text and bytes are those of b
+	AppendTo(b []byte) ([]byte, error) // encoded
 }
 
 // messageOf is a pointer to T that is a message.
@@ -81,20 +84,24 @@ func HandleOneWay[F, Req any, PReq messageOf[Req]](m *Mux[F], h func(context.Con
 }
 
 func add[F, Req any, PReq messageOf[Req]](m *Mux[F], h func(context.Context, F, *Req) (Message, error)) {
+	register[F, Req, PReq](m, func(ctx context.Context, from F, body []byte) (Message, error) {
+		req := PReq(new(Req))
+		if err := req.Decode(body); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
+		return h(ctx, from, (*Req)(req))
+	})
+}
+
+// register registers the call of a handler of Req.
+func register[F, Req any, PReq messageOf[Req]](m *Mux[F], call func(ctx context.Context, from F, body []byte) (Message, error)) {
 	var zero PReq
 	id, name := zero.MsgID(), string(zero.ProtoReflect().Descriptor().Name())
 	if old := m.find(id); old != nil {
 		m.wiring = append(m.wiring, fmt.Sprintf("message %s has two handlers (ID %d, first for %s)", name, id, old.name))
 		return
 	}
-	fresh := proto.UnmarshalOptions{Merge: true, AllowPartial: true} // a new message need not be reset, proto3 has nothing required
-	m.handlers = append(m.handlers, handler[F]{id, name, func(ctx context.Context, from F, body []byte) (Message, error) {
-		req := PReq(new(Req))
-		if err := fresh.Unmarshal(body, req); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
-		}
-		return h(ctx, from, (*Req)(req))
-	}})
+	m.handlers = append(m.handlers, handler[F]{id, name, call})
 	m.index[id] = uint16(len(m.handlers))
 }
 
@@ -166,8 +173,8 @@ type PanicError struct {
 func (e *PanicError) Error() string { return fmt.Sprintf("handler panicked: %v", e.Value) }
 
 // Dispatch decodes body and runs the handler of message id. The error is a
-// *PanicError if the handler panicked. body may be reused once Dispatch has
-// returned.
+// *PanicError if the handler panicked. The reply may be lent, and body in it:
+// both are done with once the reply has been encoded and given to [Free].
 func (m *Mux[F]) Dispatch(ctx context.Context, from F, id uint16, body []byte) (reply Message, err error) {
 	h := m.find(id)
 	if h == nil {

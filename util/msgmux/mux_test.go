@@ -21,9 +21,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Messages with IDs, made of types that need no generator.
 
+func decode(m proto.Message, b []byte) error { return proto.Unmarshal(b, m) }
+func appendTo(m proto.Message, b []byte) ([]byte, error) {
+	return proto.MarshalOptions{}.MarshalAppend(b, m)
+}
+
 type ask struct{ wrapperspb.StringValue }
 
-func (*ask) MsgID() uint16 { return 1 }
+func (m *ask) Decode(b []byte) error             { return decode(m, b) }
+func (m *ask) DecodeInPlace(b []byte) error      { return decode(m, b) }
+func (m *ask) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+func (*ask) MsgID() uint16                       { return 1 }
 func (m *ask) ProtoReflect() protoreflect.Message {
 	if m == nil {
 		return (*wrapperspb.StringValue)(nil).ProtoReflect()
@@ -33,7 +41,10 @@ func (m *ask) ProtoReflect() protoreflect.Message {
 
 type blob struct{ wrapperspb.BytesValue }
 
-func (*blob) MsgID() uint16 { return 2 }
+func (m *blob) Decode(b []byte) error             { return decode(m, b) }
+func (m *blob) DecodeInPlace(b []byte) error      { return decode(m, b) }
+func (m *blob) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+func (*blob) MsgID() uint16                       { return 2 }
 func (m *blob) ProtoReflect() protoreflect.Message {
 	if m == nil {
 		return (*wrapperspb.BytesValue)(nil).ProtoReflect()
@@ -44,7 +55,11 @@ func (m *blob) ProtoReflect() protoreflect.Message {
 // verdict has what a refusal needs: an enum "result" and a string "reason".
 type verdict struct{ m *dynamicpb.Message }
 
-func (*verdict) MsgID() uint16 { return 3 }
+func (m *verdict) Reset()                            { m.m = nil }
+func (m *verdict) Decode(b []byte) error             { return decode(m, b) }
+func (m *verdict) DecodeInPlace(b []byte) error      { return decode(m, b) }
+func (m *verdict) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+func (*verdict) MsgID() uint16                       { return 3 }
 func (m *verdict) ProtoReflect() protoreflect.Message {
 	if m == nil {
 		return dynamicpb.NewMessage(verdictType())
@@ -294,6 +309,74 @@ func TestDispatchAllocs(t *testing.T) {
 	if n := dispatch(text); n > 2 {
 		t.Errorf("%v allocations for a message with a string", n)
 	}
+}
+
+// What is lent comes back clean, and a message handled with it makes no garbage.
+func TestLent(t *testing.T) {
+	mux := New[int]()
+	HandleLent(mux, func(_ context.Context, _ int, req *blob, ack *blob) error {
+		if len(ack.Value) > 0 {
+			t.Errorf("lent an ack that holds %q", ack.Value)
+		}
+		switch string(req.Value) {
+		case "refuse":
+			return Refuse(int32(7), "no")
+		case "fail":
+			return errors.New("broken")
+		case "panic":
+			panic("boom")
+		}
+		ack.Value = req.Value
+		return nil
+	})
+	ctx := t.Context()
+	for _, text := range []string{"one", "refuse", "", "fail", "two", "panic", "three"} {
+		reply, err := mux.Dispatch(ctx, 0, 2, encode(t, &blob{wrapperspb.BytesValue{Value: []byte(text)}}))
+		var no *Refusal
+		var panicked *PanicError
+		switch text {
+		case "refuse":
+			if !errors.As(err, &no) || no.Code != 7 { // blob has no field for it
+				t.Errorf("refusal: %v", err)
+			}
+		case "fail":
+			if err == nil || errors.As(err, &no) {
+				t.Errorf("failure: %v", err)
+			}
+		case "panic":
+			if !errors.As(err, &panicked) {
+				t.Errorf("panic: %v", err)
+			}
+		default:
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := reply.AppendTo(nil)
+			if err != nil || string(got) != string(encode(t, &blob{wrapperspb.BytesValue{Value: []byte(text)}})) || reply.MsgID() != 2 {
+				t.Errorf("%q: reply %x, %v, ID %d", text, got, err, reply.MsgID())
+			}
+		}
+		Free(reply)
+	}
+	Free(&ask{}) // one that was not lent
+	if _, err := mux.Dispatch(ctx, 0, 2, []byte{0xff}); !errors.Is(err, ErrMalformed) {
+		t.Errorf("malformed: %v", err)
+	}
+}
+
+// A refusal goes into a lent reply that can carry it.
+func TestLentRefusal(t *testing.T) {
+	mux := New[int]()
+	HandleLent(mux, func(context.Context, int, *ask, *verdict) error { return Refuse(int32(3), "not now") })
+	reply, err := mux.Dispatch(t.Context(), 0, 1, encode(t, askFor("x")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := reply.ProtoReflect()
+	if got := m.Get(verdictType().Fields().ByName("reason")).String(); got != "not now" {
+		t.Errorf("reason %q", got)
+	}
+	Free(reply)
 }
 
 func BenchmarkDispatch(b *testing.B) {

@@ -42,6 +42,7 @@ type agent struct {
 	link    *link.Link
 	clients []*Client // by slot, the lower half of the agent's number
 	dirty   bool      // something was appended in this batch
+	room    *[]byte   // to encode replies in; nil while a handler runs
 	turns   turns
 }
 
@@ -135,7 +136,7 @@ func (a *agent) Frame(f link.Frame) error {
 	if err != nil {
 		return err
 	}
-	if !a.turns.spread.Load() && c.box.Enter() {
+	if !a.turns.spread.Load() && !(a.srv.blocks != nil && a.srv.blocks(f.ID)) && c.box.Enter() {
 		return a.runHere(c, f)
 	}
 	if !a.post(c, f) {

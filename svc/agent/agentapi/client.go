@@ -69,7 +69,7 @@ func (c *Client) Bind(who Identity) error {
 // not keep up; the client then misses m, and it has been counted. Or that m
 // cannot be encoded.
 func (c *Client) Send(m pb.Message) error {
-	if err := c.append(m); err != nil {
+	if err := c.appendNow(m); err != nil {
 		return err
 	}
 	c.link.Flush()
@@ -79,10 +79,16 @@ func (c *Client) Send(m pb.Message) error {
 // errLost is part of an error that the Server has counted.
 var errLost = errors.New("message to a client lost")
 
-// append is Send without the flush.
-func (c *Client) append(m pb.Message) (err error) {
+// appendNow is Send without the flush.
+func (c *Client) appendNow(m pb.Message) (err error) {
 	buf := c.srv.getBuf()
 	defer c.srv.putBuf(buf)
+	return c.append(m, buf)
+}
+
+// append appends m to what the link is about to write. buf is room to encode it
+// in, and may be exchanged.
+func (c *Client) append(m pb.Message, buf *[]byte) (err error) {
 	if *buf, err = marshalAppend((*buf)[:0], m); err != nil {
 		return err
 	}
@@ -130,5 +136,5 @@ func (c *Client) reject(id uint16, code pb.ResultCode, reason string) {
 	if who := c.who.Load(); who == nil || who.Features&uint32(pb.VerifyREQ_Reject) == 0 {
 		return
 	}
-	c.append(&pb.RejectACK{MsgId: uint32(id), Code: code, Reason: reason}) // counted if lost
+	c.appendNow(&pb.RejectACK{MsgId: uint32(id), Code: code, Reason: reason}) // counted if lost
 }

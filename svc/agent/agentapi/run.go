@@ -18,7 +18,9 @@ func (c *Client) handle(it item) {
 			s.logFailure(c, "ClientOpen", err)
 		}
 	case message:
-		c.serve(it.id, *it.body)
+		out := s.getBuf()
+		c.serve(it.id, *it.body, out)
+		s.putBuf(out)
 		c.waiting.Add(-int64(len(*it.body)))
 		s.putBuf(it.body)
 	case closed:
@@ -29,11 +31,13 @@ func (c *Client) handle(it item) {
 	}
 }
 
-// serve handles one message and appends the reply, if there is one.
-func (c *Client) serve(id uint16, body []byte) {
+// serve handles one message and appends the reply, if there is one, encoded in
+// out.
+func (c *Client) serve(id uint16, body []byte, out *[]byte) {
 	reply, err := c.srv.message(c, id, body)
 	if err == nil && reply != nil {
-		err = c.append(reply)
+		err = c.append(reply, out)
+		msgmux.Free(reply)
 	}
 	if err != nil {
 		c.srv.answerFailure(c, id, err)

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/davyxu/cellmesh_demo/basefx"
 	"github.com/davyxu/cellmesh_demo/basefx/link"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
@@ -33,6 +31,13 @@ type Handler interface {
 	Closed(ctx context.Context, c *Client, reason string)
 }
 
+// Blocker is a Handler that knows which messages take long as a rule, because it
+// asks a database about them, say. Those run on goroutines of their own from the
+// start, many at a time. (Others may block, too, but should do so rarely.)
+type Blocker interface {
+	Blocks(id uint16) bool
+}
+
 // Server is a backend's view of all clients of all agents.
 type Server struct {
 	ctx      context.Context
@@ -40,6 +45,8 @@ type Server struct {
 	failures *rarely.Log // a client can cause failures as often as it likes
 	links    *link.Links
 	handler  Handler
+	blocks   func(id uint16) bool // nil: nothing is known to
+	users    users
 	boxes    mailbox.Group
 	bufs     sync.Pool // *[]byte: copies of bodies that wait, encoded replies
 
@@ -54,7 +61,11 @@ type Server struct {
 func Serve(ctx context.Context, app *basefx.App, h Handler) (*Server, error) {
 	s := &Server{ctx: ctx, log: app.Logger("clients"), failures: rarely.New(), links: app.Links, handler: h, agents: map[*link.Link]*agent{}}
 	s.bufs.New = func() any { b := make([]byte, 0, 256); return &b }
+	if b, ok := h.(Blocker); ok {
+		s.blocks = b.Blocks
+	}
 	app.Links.Receive("agent", s.open)
+	app.Links.OnUp(s.tellUsers)
 	link.Handle(app.Links, s.clientOpen)
 	link.Handle(app.Links, s.clientClosed)
 	app.Finally(s.boxes.Wait)
@@ -100,7 +111,7 @@ func (s *Server) putBuf(b *[]byte) {
 // marshalAppend appends the body of a message for clients to b.
 func marshalAppend(b []byte, m pb.Message) ([]byte, error) {
 	head := len(b)
-	b, err := proto.MarshalOptions{}.MarshalAppend(b, m)
+	b, err := m.AppendTo(b)
 	if err != nil {
 		return b, fmt.Errorf("encode %s: %w", pb.MessageName(m.MsgID()), err)
 	}

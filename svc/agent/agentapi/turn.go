@@ -59,13 +59,20 @@ func (a *agent) end(turn uint64) bool {
 // runHere handles a message on the calling goroutine, which reads the link and
 // has entered c's mailbox.
 func (a *agent) runHere(c *Client, f link.Frame) error {
+	out := a.room
+	a.room = nil // from begin on another goroutine may become the reader
+	if out == nil {
+		out = a.srv.getBuf()
+	}
 	turn := a.begin()
-	c.serve(f.ID, f.Body)
+	c.serve(f.ID, f.Body, out)
 	if a.end(turn) {
+		a.room = out
 		c.box.Leave(false)
 		a.dirty = true
 		return nil
 	}
+	a.srv.putBuf(out)
 	a.link.Flush()
 	c.box.Leave(true)
 	return cellnet.ErrHandedOff
