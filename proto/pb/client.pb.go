@@ -44,7 +44,7 @@ const (
 	// Who are you: login and verify.
 	ResultCode_TokenInvalid      ResultCode = 201 // not a token of ours, or not for this server: log in again
 	ResultCode_TokenExpired      ResultCode = 202 // log in again
-	ResultCode_ServerBusy        ResultCode = 203 // at its limit: try again later
+	ResultCode_ServerBusy        ResultCode = 203 // at its limit, or its database is away: try again later
 	ResultCode_CredentialInvalid ResultCode = 204 // unknown account or wrong credential
 	ResultCode_PlatformUnknown   ResultCode = 205 // LoginREQ.platform is not switched on here
 	ResultCode_PlatformFailed    ResultCode = 206 // the platform did not answer: try again later
@@ -52,9 +52,8 @@ const (
 	ResultCode_AccountLocked     ResultCode = 208 // banned, or too many wrong credentials
 	ResultCode_AlreadyVerified   ResultCode = 209 // this connection already is bound to a uid
 	ResultCode_TokenUsed         ResultCode = 210 // it has opened its session already: log in again
-	ResultCode_TokenNotYetValid  ResultCode = 211 // the clocks of the servers differ: try again in a moment
-	ResultCode_StoreUnavailable  ResultCode = 212 // the database is away: try again later
-	ResultCode_AccountExists     ResultCode = 213 // registering: somebody has that name
+	ResultCode_AccountExists     ResultCode = 211 // registering: somebody has that name
+	ResultCode_TokenNotYetValid  ResultCode = 212 // the clocks of the servers differ: try again in a moment
 	// A message was not taken; the connection lives.
 	ResultCode_BadRequest         ResultCode = 301 // its body does not parse or makes no sense
 	ResultCode_MessageBlocked     ResultCode = 302 // no rule lets clients send it
@@ -93,9 +92,8 @@ var (
 		208: "AccountLocked",
 		209: "AlreadyVerified",
 		210: "TokenUsed",
-		211: "TokenNotYetValid",
-		212: "StoreUnavailable",
-		213: "AccountExists",
+		211: "AccountExists",
+		212: "TokenNotYetValid",
 		301: "BadRequest",
 		302: "MessageBlocked",
 		303: "NotVerified",
@@ -129,9 +127,8 @@ var (
 		"AccountLocked":      208,
 		"AlreadyVerified":    209,
 		"TokenUsed":          210,
-		"TokenNotYetValid":   211,
-		"StoreUnavailable":   212,
-		"AccountExists":      213,
+		"AccountExists":      211,
+		"TokenNotYetValid":   212,
 		"BadRequest":         301,
 		"MessageBlocked":     302,
 		"NotVerified":        303,
@@ -943,7 +940,7 @@ const file_proto_client_proto_rawDesc = "" +
 	"\tRejectACK\x12\x15\n" +
 	"\x06msg_id\x18\x01 \x01(\rR\x05msgId\x12%\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x11.proto.ResultCodeR\x04code\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason*\xba\x05\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason*\xa3\x05\n" +
 	"\n" +
 	"ResultCode\x12\v\n" +
 	"\aNoError\x10\x00\x12\x11\n" +
@@ -960,10 +957,9 @@ const file_proto_client_proto_rawDesc = "" +
 	"\x0eVersionRefused\x10\xcf\x01\x12\x12\n" +
 	"\rAccountLocked\x10\xd0\x01\x12\x14\n" +
 	"\x0fAlreadyVerified\x10\xd1\x01\x12\x0e\n" +
-	"\tTokenUsed\x10\xd2\x01\x12\x15\n" +
-	"\x10TokenNotYetValid\x10\xd3\x01\x12\x15\n" +
-	"\x10StoreUnavailable\x10\xd4\x01\x12\x12\n" +
-	"\rAccountExists\x10\xd5\x01\x12\x0f\n" +
+	"\tTokenUsed\x10\xd2\x01\x12\x12\n" +
+	"\rAccountExists\x10\xd3\x01\x12\x15\n" +
+	"\x10TokenNotYetValid\x10\xd4\x01\x12\x0f\n" +
 	"\n" +
 	"BadRequest\x10\xad\x02\x12\x13\n" +
 	"\x0eMessageBlocked\x10\xae\x02\x12\x10\n" +

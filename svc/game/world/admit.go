@@ -56,7 +56,7 @@ var refusals = []struct {
 	code   pb.ResultCode
 	reason string
 }{
-	{sqldb.ErrUnavailable, pb.ResultCode_StoreUnavailable, "the database is away: try again later"},
+	{sqldb.ErrUnavailable, pb.ResultCode_ServerBusy, "the database is away: try again later"},
 	{loginapi.ErrOtherAudience, pb.ResultCode_GameNotFound, "the game that login chose is gone: log in again"},
 	{loginapi.ErrExpired, pb.ResultCode_TokenExpired, "the token has expired: log in again"},
 	{loginapi.ErrEarly, pb.ResultCode_TokenNotYetValid, "the token is not valid yet: try again in a moment"},

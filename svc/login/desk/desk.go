@@ -70,7 +70,7 @@ func New(fs *flag.FlagSet) basefx.Service {
 	d.platforms.register(fs)
 	d.database.Register(fs)
 	fs.DurationVar(&d.tokenLife, "tokenlife", 5*time.Minute, "how long a token is good for")
-	fs.DurationVar(&d.rotate, "keyrotation", 24*time.Hour, "how often the key that signs tokens is changed; tokens of the one before stay good")
+	fs.DurationVar(&d.rotate, "keyrotate", 24*time.Hour, "how often the key that signs tokens is replaced; tokens of the one before stay good")
 	fs.DurationVar(&d.patience, "logintimeout", 10*time.Second, "how long a connection may take to send its request")
 	fs.Float64Var(&d.addrRate, "addrrate", 20_000, "most logins a second from one address, twice as many at once; 0 for no limit")
 	fs.Float64Var(&d.accountRate, "accountrate", 100, "most logins a second of one account, twice as many at once; 0 for no limit")
@@ -84,7 +84,7 @@ func (d *Desk) check() error {
 	case d.tokenLife < time.Second || d.tokenLife > loginapi.MaxTokenLife:
 		return fmt.Errorf("-tokenlife=%v: from 1s to %v", d.tokenLife, loginapi.MaxTokenLife)
 	case d.rotate < time.Minute:
-		return fmt.Errorf("-keyrotation=%v: at least 1m", d.rotate)
+		return fmt.Errorf("-keyrotate=%v: at least 1m", d.rotate)
 	case d.patience <= 0:
 		return fmt.Errorf("-logintimeout=%v: must be more than 0", d.patience)
 	case d.addrRate < 0:

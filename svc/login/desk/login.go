@@ -97,7 +97,7 @@ func (d *Desk) databaseFailed(err error) error {
 	if unsaid, ok := d.failures.Say(); ok {
 		d.app.Log.Error("database failed", "err", err, "unsaid", unsaid)
 	}
-	return msgmux.Refuse(pb.ResultCode_StoreUnavailable, "the database is away: try again later")
+	return msgmux.Refuse(pb.ResultCode_ServerBusy, "the database is away: try again later")
 }
 
 // failed tells the operator what is wrong with a platform.
