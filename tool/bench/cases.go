@@ -162,9 +162,9 @@ func broadcastCase() benchCase {
 	}
 }
 
-// loginCase is full logins, one after the other by each of 64 clients.
+// loginCase is full logins, one after the other by each of 256 clients.
 func loginCase() benchCase {
-	args := []string{"-scenario=login", "-n=64"}
+	args := []string{"-scenario=login", "-n=256"}
 	side := func(name string, start func(context.Context, *bench) (*servers, error)) turn {
 		return func(ctx context.Context, b *bench, record func(string, figures)) error {
 			s, err := start(ctx, b)

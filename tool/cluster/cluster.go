@@ -106,15 +106,13 @@ func (c *Cluster) Launch(name string, args ...string) *Process {
 func (c *Cluster) LaunchAs(name string, new func(*flag.FlagSet) basefx.Service, args ...string) *Process {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &Process{Name: name, t: c.T, registry: c.Memory.Open(), cancel: cancel, ready: make(chan struct{}), done: make(chan struct{})}
-	common := []string{"-flagfile=", "-httpaddr=127.0.0.1:0", "-loglevel=" + c.LogLevel, "-logcolor=false"}
-	if name == "login" {
-		common = append(common, "-platforms=demo")
-	}
-	args = append(common, args...)
+	args = append([]string{"-flagfile=", "-httpaddr=127.0.0.1:0", "-loglevel=" + c.LogLevel, "-logcolor=false"}, args...)
 	build := func(fs *flag.FlagSet) basefx.Service {
 		svc := new(fs)
-		if f := fs.Lookup("database"); f != nil {
-			f.Value.Set(c.Database)
+		for name, value := range map[string]string{"database": c.Database, "platforms": "demo"} {
+			if f := fs.Lookup(name); f != nil {
+				f.Value.Set(value)
+			}
 		}
 		return svc
 	}

@@ -44,6 +44,7 @@ type DB struct {
 	write  *sql.DB // one connection
 	read   *sql.DB
 
+	prepared  statements    // on write
 	patience  time.Duration // of a writer with other processes
 	preparing sync.Mutex
 	unready   atomic.Pointer[error] // why it is not prepared; nil: it is
@@ -82,6 +83,7 @@ func Open(source string, o Options, sets ...Migrations) (*DB, error) {
 	if db.write, db.read, err = src.open(); err != nil {
 		return nil, err
 	}
+	db.prepared = statements{db: db.write, known: map[string]*sql.Stmt{}}
 	db.ctx, db.stop = context.WithCancel(context.Background())
 	go db.writeAll()
 	return db, nil

@@ -113,11 +113,13 @@ func (db *DB) waiting() (now, ever bool) {
 // writeAll is the one goroutine that writes.
 func (db *DB) writeAll() {
 	defer close(db.done)
+	defer db.prepared.close()
 	for {
 		now, ever := db.waiting()
 		switch {
 		case now:
 			db.batch()
+			db.prepared.learn(db.ctx)
 		case ever:
 			<-db.wake
 		default:
@@ -129,12 +131,13 @@ func (db *DB) writeAll() {
 // batch writes what waits in one transaction. It is taken from the queue only
 // when the transaction has begun: until then it grows, and may be withdrawn.
 func (db *DB) batch() {
-	tx, err := db.begin()
+	begun, err := db.begin()
 	jobs := db.take()
 	if err != nil {
 		db.answer(jobs, db.wrap(err))
 		return
 	}
+	tx := db.prepared.begun(begun)
 	var good []*job
 	for i, j := range jobs {
 		var broken error
@@ -201,7 +204,7 @@ func ensure(err error) error {
 
 // run runs one write in a savepoint of its own; broken says that the whole
 // transaction is lost.
-func (db *DB) run(tx *sql.Tx, j *job) (err, broken error) {
+func (db *DB) run(tx *preparedTx, j *job) (err, broken error) {
 	if err := j.ctx.Err(); err != nil {
 		return err, nil
 	}
@@ -209,11 +212,13 @@ func (db *DB) run(tx *sql.Tx, j *job) (err, broken error) {
 		return nil, ensure(err)
 	}
 	err = db.call(tx, j)
-	end := "RELEASE SAVEPOINT one"
 	if err != nil || j.panicked != nil {
-		end = "ROLLBACK TO SAVEPOINT one; RELEASE SAVEPOINT one"
+		_, broken = tx.ExecContext(db.ctx, "ROLLBACK TO SAVEPOINT one")
 	}
-	if _, broken := tx.ExecContext(db.ctx, end); broken != nil {
+	if broken == nil {
+		_, broken = tx.ExecContext(db.ctx, "RELEASE SAVEPOINT one")
+	}
+	if broken != nil {
 		if err != nil && unavailable(err) != err {
 			broken = err // why SQLite has given up the transaction
 		}
@@ -223,7 +228,7 @@ func (db *DB) run(tx *sql.Tx, j *job) (err, broken error) {
 }
 
 // call runs f and keeps its panic for its own caller.
-func (db *DB) call(tx *sql.Tx, j *job) error {
+func (db *DB) call(tx *preparedTx, j *job) error {
 	defer func() {
 		if v := recover(); v != nil {
 			j.panicked = fmt.Sprintf("%v, in a function for sqldb.Write:\n%s", v, debug.Stack())

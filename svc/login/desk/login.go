@@ -1,7 +1,6 @@
 package desk
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -43,9 +42,7 @@ func (d *Desk) login(req *pb.LoginREQ, remote netip.Addr) (*pb.LoginACK, error) 
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(d.life, d.platforms.limit)
-	defer cancel()
-	epoch, tokenID, err := d.logins.Raise(ctx, uid)
+	epoch, tokenID, err := d.logins.Raise(d.life, uid) // the database has bounds of its own
 	if err != nil {
 		return nil, d.databaseFailed(err)
 	}
@@ -80,9 +77,7 @@ func (d *Desk) identify(req *pb.LoginREQ, remote netip.Addr) (uid string, err er
 	case who.Subject != req.Uid && !d.perAccount.Allow(account{req.Platform, who.Subject}):
 		return "", tooOften
 	}
-	ctx, cancel := context.WithTimeout(d.life, d.platforms.limit)
-	defer cancel()
-	if uid, err = d.uids.UID(ctx, identity.Account{Platform: req.Platform, Subject: who.Subject}, who.Name); err != nil {
+	if uid, err = d.uids.UID(d.life, identity.Account{Platform: req.Platform, Subject: who.Subject}, who.Name); err != nil {
 		return "", d.databaseFailed(err)
 	}
 	return uid, nil
@@ -91,13 +86,13 @@ func (d *Desk) identify(req *pb.LoginREQ, remote netip.Addr) (uid string, err er
 // databaseFailed is what the client is told; what has happened is for the
 // operator.
 func (d *Desk) databaseFailed(err error) error {
-	if !errors.Is(err, sqldb.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
+	if !errors.Is(err, sqldb.ErrUnavailable) {
 		return err
 	}
 	if unsaid, ok := d.failures.Say(); ok {
 		d.app.Log.Error("database failed", "err", err, "unsaid", unsaid)
 	}
-	return msgmux.Refuse(pb.ResultCode_ServerBusy, "accounts cannot be read or written at the moment: try again later")
+	return msgmux.Refuse(pb.ResultCode_ServerBusy, "the database is away: try again later")
 }
 
 // failed tells the operator what is wrong with a platform.

@@ -6,8 +6,6 @@ import (
 	"net"
 	"net/netip"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/util/cellnet"
 	"github.com/davyxu/cellmesh_demo/util/msgmux"
@@ -35,7 +33,7 @@ func (v *visit) Frame(b []byte) error {
 		return fmt.Errorf("%w: ID %d", errNoLogin, cellnet.MessageID(b))
 	}
 	var req pb.LoginREQ
-	if err := proto.Unmarshal(b[2:], &req); err != nil {
+	if err := req.Decode(b[2:]); err != nil {
 		return fmt.Errorf("decode LoginREQ: %w", err)
 	}
 	v.answered = true
@@ -45,7 +43,7 @@ func (v *visit) Frame(b []byte) error {
 	} else {
 		v.desk.outcome("granted")
 	}
-	body, err := proto.Marshal(ack)
+	body, err := ack.AppendTo(nil)
 	if err != nil {
 		return fmt.Errorf("encode LoginACK: %w", err)
 	}

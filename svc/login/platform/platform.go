@@ -45,6 +45,13 @@ type Keeper interface {
 	Change(ctx context.Context, c Credential) (Identity, error)
 }
 
+// Immediate is a Platform that never waits, for nothing and nobody: its checks
+// need no bounds.
+type Immediate interface {
+	Platform
+	Immediate()
+}
+
 // Credential is what a client shows.
 type Credential struct {
 	Account   string // LoginREQ.uid, as it came: whatever bytes a stranger likes

@@ -32,3 +32,6 @@ func (Demo) Verify(_ context.Context, c platform.Credential) (platform.Identity,
 	}
 	return platform.Identity{Subject: c.Account, Name: c.Account}, nil
 }
+
+// Immediate says that nobody is asked.
+func (Demo) Immediate() {}
