@@ -53,6 +53,8 @@ type App struct {
 	left  bool // the registry
 	needs []need
 
+	recheck chan struct{} // holds one: the needs are to be asked
+
 	listener net.Listener      // for links; nil: none
 	meta     map[string]string // announced
 	waits    atomic.Pointer[string]
@@ -94,7 +96,7 @@ func (a *App) Go(name string, f func(ctx context.Context) error) {
 }
 
 // Finally adds f to what is called when all goroutines of Go have ended, links
-// included. For Start only.
+// included; the last added is called first. For Start only.
 func (a *App) Finally(f func()) { a.finally = append(a.finally, f) }
 
 // Logger is a logger of its own name, whose level -loglevel can set.

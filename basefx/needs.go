@@ -26,10 +26,19 @@ type need struct {
 // Need holds the process back from being ready until why returns "". Before
 // that, why says what is missing and what to do, in words for the operator: it
 // is logged once for each different answer, and shown by memsd's viewsvc. It is
-// asked again whenever discovery or the links change, and twice a second. For
-// Start only.
+// asked again whenever discovery or the links change, on Recheck, and twice a
+// second. For Start only.
 func (a *App) Need(what string, why func(*discovery.Snapshot) string) {
 	a.needs = append(a.needs, need{what, why})
+}
+
+// Recheck asks the needs again now, because what one depends on has changed.
+// Any goroutine may call it.
+func (a *App) Recheck() {
+	select {
+	case a.recheck <- struct{}{}:
+	default: // about to be asked anyway
+	}
 }
 
 // NeedLink dials the named service and needs at least one link to it. For
@@ -112,6 +121,7 @@ func (a *App) waitForNeeds(ctx context.Context) error {
 		}
 		select {
 		case <-changed:
+		case <-a.recheck:
 		case <-again.C:
 			late = true
 		case <-ctx.Done():

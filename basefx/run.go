@@ -14,6 +14,7 @@ import (
 	"reflect"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"syscall"
 	"time"
 
@@ -105,7 +106,7 @@ func Main(name string, new func(fs *flag.FlagSet) Service, opts ...func(*Options
 // Run is one process from flags to drain. It returns when ctx is done, the
 // service has called Stop, or something failed, and nothing of it is left.
 func Run(ctx context.Context, name string, new func(fs *flag.FlagSet) Service, o Options) (err error) {
-	a := &App{Name: name, Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, meta: map[string]string{}, metrics: newMetrics(), mux: http.NewServeMux()}
+	a := &App{Name: name, Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, meta: map[string]string{}, metrics: newMetrics(), mux: http.NewServeMux(), recheck: make(chan struct{}, 1)}
 	svc, err := a.configure(new, o)
 	if err != nil {
 		return err
@@ -242,14 +243,14 @@ func (a *App) drain(svc Service) error {
 	return nil
 }
 
-// waitAll waits for the goroutines of Go, then calls what Finally was given;
-// for a while.
+// waitAll waits for the goroutines of Go, then calls what Finally was given, the
+// last first; for a while.
 func (a *App) waitAll() error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		a.work.Wait()
-		for _, f := range a.finally {
+		for _, f := range slices.Backward(a.finally) {
 			name := runtime.FuncForPC(reflect.ValueOf(f).Pointer()).Name()
 			a.running.add(name)
 			f()

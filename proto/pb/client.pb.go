@@ -44,13 +44,16 @@ const (
 	// Who are you: login and verify.
 	ResultCode_TokenInvalid      ResultCode = 201 // not a token of ours, or not for this server: log in again
 	ResultCode_TokenExpired      ResultCode = 202 // log in again
-	ResultCode_ServerBusy        ResultCode = 203 // at its limit: try again later
+	ResultCode_ServerBusy        ResultCode = 203 // at its limit, or its database is away: try again later
 	ResultCode_CredentialInvalid ResultCode = 204 // unknown account or wrong credential
 	ResultCode_PlatformUnknown   ResultCode = 205 // LoginREQ.platform is not switched on here
 	ResultCode_PlatformFailed    ResultCode = 206 // the platform did not answer: try again later
 	ResultCode_VersionRefused    ResultCode = 207 // LoginREQ.version is no longer served: update
 	ResultCode_AccountLocked     ResultCode = 208 // banned, or too many wrong credentials
 	ResultCode_AlreadyVerified   ResultCode = 209 // this connection already is bound to a uid
+	ResultCode_TokenUsed         ResultCode = 210 // it has opened its session already: log in again
+	ResultCode_AccountExists     ResultCode = 211 // registering: somebody has that name
+	ResultCode_TokenNotYetValid  ResultCode = 212 // the clocks of the servers differ: try again in a moment
 	// A message was not taken; the connection lives.
 	ResultCode_BadRequest         ResultCode = 301 // its body does not parse or makes no sense
 	ResultCode_MessageBlocked     ResultCode = 302 // no rule lets clients send it
@@ -88,6 +91,9 @@ var (
 		207: "VersionRefused",
 		208: "AccountLocked",
 		209: "AlreadyVerified",
+		210: "TokenUsed",
+		211: "AccountExists",
+		212: "TokenNotYetValid",
 		301: "BadRequest",
 		302: "MessageBlocked",
 		303: "NotVerified",
@@ -120,6 +126,9 @@ var (
 		"VersionRefused":     207,
 		"AccountLocked":      208,
 		"AlreadyVerified":    209,
+		"TokenUsed":          210,
+		"AccountExists":      211,
+		"TokenNotYetValid":   212,
 		"BadRequest":         301,
 		"MessageBlocked":     302,
 		"NotVerified":        303,
@@ -167,6 +176,57 @@ func (ResultCode) EnumDescriptor() ([]byte, []int) {
 	return file_proto_client_proto_rawDescGZIP(), []int{0}
 }
 
+// What is asked for. Accounts are made and changed only on a platform that keeps them here, and
+// before an agent and a game are chosen: when none of those is found, it was done.
+type LoginREQ_Action int32
+
+const (
+	LoginREQ_LogIn            LoginREQ_Action = 0
+	LoginREQ_Register         LoginREQ_Action = 1 // make the account uid with this credential, and log in
+	LoginREQ_ChangeCredential LoginREQ_Action = 2 // from credential to new_credential, and log in
+)
+
+// Enum value maps for LoginREQ_Action.
+var (
+	LoginREQ_Action_name = map[int32]string{
+		0: "LogIn",
+		1: "Register",
+		2: "ChangeCredential",
+	}
+	LoginREQ_Action_value = map[string]int32{
+		"LogIn":            0,
+		"Register":         1,
+		"ChangeCredential": 2,
+	}
+)
+
+func (x LoginREQ_Action) Enum() *LoginREQ_Action {
+	p := new(LoginREQ_Action)
+	*p = x
+	return p
+}
+
+func (x LoginREQ_Action) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LoginREQ_Action) Descriptor() protoreflect.EnumDescriptor {
+	return file_proto_client_proto_enumTypes[1].Descriptor()
+}
+
+func (LoginREQ_Action) Type() protoreflect.EnumType {
+	return &file_proto_client_proto_enumTypes[1]
+}
+
+func (x LoginREQ_Action) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LoginREQ_Action.Descriptor instead.
+func (LoginREQ_Action) EnumDescriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{1, 0}
+}
+
 // What a client understands beyond the old messages, each one bit.
 type VerifyREQ_Feature int32
 
@@ -198,11 +258,11 @@ func (x VerifyREQ_Feature) String() string {
 }
 
 func (VerifyREQ_Feature) Descriptor() protoreflect.EnumDescriptor {
-	return file_proto_client_proto_enumTypes[1].Descriptor()
+	return file_proto_client_proto_enumTypes[2].Descriptor()
 }
 
 func (VerifyREQ_Feature) Type() protoreflect.EnumType {
-	return &file_proto_client_proto_enumTypes[1]
+	return &file_proto_client_proto_enumTypes[2]
 }
 
 func (x VerifyREQ_Feature) Number() protoreflect.EnumNumber {
@@ -258,6 +318,8 @@ type LoginREQ struct {
 	Platform      string                 `protobuf:"bytes,2,opt,name=platform,proto3" json:"platform,omitempty"`      // who vouches for the client, for example "demo"
 	Uid           string                 `protobuf:"bytes,3,opt,name=uid,proto3" json:"uid,omitempty"`                // account name on that platform
 	Credential    string                 `protobuf:"bytes,10,opt,name=credential,proto3" json:"credential,omitempty"` // what the platform checks: a password, an ID token ...
+	Action        LoginREQ_Action        `protobuf:"varint,11,opt,name=action,proto3,enum=proto.LoginREQ_Action" json:"action,omitempty"`
+	NewCredential string                 `protobuf:"bytes,12,opt,name=new_credential,json=newCredential,proto3" json:"new_credential,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -316,6 +378,20 @@ func (x *LoginREQ) GetUid() string {
 func (x *LoginREQ) GetCredential() string {
 	if x != nil {
 		return x.Credential
+	}
+	return ""
+}
+
+func (x *LoginREQ) GetAction() LoginREQ_Action {
+	if x != nil {
+		return x.Action
+	}
+	return LoginREQ_LogIn
+}
+
+func (x *LoginREQ) GetNewCredential() string {
+	if x != nil {
+		return x.NewCredential
 	}
 	return ""
 }
@@ -809,7 +885,7 @@ const file_proto_client_proto_rawDesc = "" +
 	"\n" +
 	"\x12proto/client.proto\x12\x05proto\x1a\x13proto/options.proto\"\x18\n" +
 	"\aPingACK:\r\x8a\xb5\x18\t\n" +
-	"\x05agent\x10\x01\"\x83\x01\n" +
+	"\x05agent\x10\x01\"\x93\x02\n" +
 	"\bLoginREQ\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1a\n" +
 	"\bplatform\x18\x02 \x01(\tR\bplatform\x12\x10\n" +
@@ -817,7 +893,13 @@ const file_proto_client_proto_rawDesc = "" +
 	"\n" +
 	"credential\x18\n" +
 	" \x01(\tR\n" +
-	"credential:\x0f\x8a\xb5\x18\v\n" +
+	"credential\x12.\n" +
+	"\x06action\x18\v \x01(\x0e2\x16.proto.LoginREQ.ActionR\x06action\x12%\n" +
+	"\x0enew_credential\x18\f \x01(\tR\rnewCredential\"7\n" +
+	"\x06Action\x12\t\n" +
+	"\x05LogIn\x10\x00\x12\f\n" +
+	"\bRegister\x10\x01\x12\x14\n" +
+	"\x10ChangeCredential\x10\x02:\x0f\x8a\xb5\x18\v\n" +
 	"\x05login\x18\x80\x80\x01\"\xea\x01\n" +
 	"\bLoginACK\x12)\n" +
 	"\x06result\x18\x01 \x01(\x0e2\x11.proto.ResultCodeR\x06result\x12.\n" +
@@ -858,7 +940,7 @@ const file_proto_client_proto_rawDesc = "" +
 	"\tRejectACK\x12\x15\n" +
 	"\x06msg_id\x18\x01 \x01(\rR\x05msgId\x12%\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x11.proto.ResultCodeR\x04code\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason*\xe8\x04\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason*\xa3\x05\n" +
 	"\n" +
 	"ResultCode\x12\v\n" +
 	"\aNoError\x10\x00\x12\x11\n" +
@@ -874,7 +956,10 @@ const file_proto_client_proto_rawDesc = "" +
 	"\x0ePlatformFailed\x10\xce\x01\x12\x13\n" +
 	"\x0eVersionRefused\x10\xcf\x01\x12\x12\n" +
 	"\rAccountLocked\x10\xd0\x01\x12\x14\n" +
-	"\x0fAlreadyVerified\x10\xd1\x01\x12\x0f\n" +
+	"\x0fAlreadyVerified\x10\xd1\x01\x12\x0e\n" +
+	"\tTokenUsed\x10\xd2\x01\x12\x12\n" +
+	"\rAccountExists\x10\xd3\x01\x12\x15\n" +
+	"\x10TokenNotYetValid\x10\xd4\x01\x12\x0f\n" +
 	"\n" +
 	"BadRequest\x10\xad\x02\x12\x13\n" +
 	"\x0eMessageBlocked\x10\xae\x02\x12\x10\n" +
@@ -906,33 +991,35 @@ func file_proto_client_proto_rawDescGZIP() []byte {
 	return file_proto_client_proto_rawDescData
 }
 
-var file_proto_client_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_proto_client_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_proto_client_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_proto_client_proto_goTypes = []any{
 	(ResultCode)(0),         // 0: proto.ResultCode
-	(VerifyREQ_Feature)(0),  // 1: proto.VerifyREQ.Feature
-	(*PingACK)(nil),         // 2: proto.PingACK
-	(*LoginREQ)(nil),        // 3: proto.LoginREQ
-	(*LoginACK)(nil),        // 4: proto.LoginACK
-	(*VerifyREQ)(nil),       // 5: proto.VerifyREQ
-	(*VerifyACK)(nil),       // 6: proto.VerifyACK
-	(*ChatREQ)(nil),         // 7: proto.ChatREQ
-	(*ChatACK)(nil),         // 8: proto.ChatACK
-	(*EchoREQ)(nil),         // 9: proto.EchoREQ
-	(*EchoACK)(nil),         // 10: proto.EchoACK
-	(*RejectACK)(nil),       // 11: proto.RejectACK
-	(*LoginACK_Server)(nil), // 12: proto.LoginACK.Server
+	(LoginREQ_Action)(0),    // 1: proto.LoginREQ.Action
+	(VerifyREQ_Feature)(0),  // 2: proto.VerifyREQ.Feature
+	(*PingACK)(nil),         // 3: proto.PingACK
+	(*LoginREQ)(nil),        // 4: proto.LoginREQ
+	(*LoginACK)(nil),        // 5: proto.LoginACK
+	(*VerifyREQ)(nil),       // 6: proto.VerifyREQ
+	(*VerifyACK)(nil),       // 7: proto.VerifyACK
+	(*ChatREQ)(nil),         // 8: proto.ChatREQ
+	(*ChatACK)(nil),         // 9: proto.ChatACK
+	(*EchoREQ)(nil),         // 10: proto.EchoREQ
+	(*EchoACK)(nil),         // 11: proto.EchoACK
+	(*RejectACK)(nil),       // 12: proto.RejectACK
+	(*LoginACK_Server)(nil), // 13: proto.LoginACK.Server
 }
 var file_proto_client_proto_depIdxs = []int32{
-	0,  // 0: proto.LoginACK.result:type_name -> proto.ResultCode
-	12, // 1: proto.LoginACK.server:type_name -> proto.LoginACK.Server
-	0,  // 2: proto.VerifyACK.result:type_name -> proto.ResultCode
-	0,  // 3: proto.RejectACK.code:type_name -> proto.ResultCode
-	4,  // [4:4] is the sub-list for method output_type
-	4,  // [4:4] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	1,  // 0: proto.LoginREQ.action:type_name -> proto.LoginREQ.Action
+	0,  // 1: proto.LoginACK.result:type_name -> proto.ResultCode
+	13, // 2: proto.LoginACK.server:type_name -> proto.LoginACK.Server
+	0,  // 3: proto.VerifyACK.result:type_name -> proto.ResultCode
+	0,  // 4: proto.RejectACK.code:type_name -> proto.ResultCode
+	5,  // [5:5] is the sub-list for method output_type
+	5,  // [5:5] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_proto_client_proto_init() }
@@ -946,7 +1033,7 @@ func file_proto_client_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_client_proto_rawDesc), len(file_proto_client_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,

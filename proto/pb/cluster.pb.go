@@ -579,6 +579,52 @@ func (x *BindBackendACK) GetFeatures() uint32 {
 	return 0
 }
 
+// Game to all its agents: these uids have a session of this login, so that every older one ends. Sent
+// when a player comes in, and with all players when a link has come up.
+type UsersIn struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Users         []*UsersIn_User        `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsersIn) Reset() {
+	*x = UsersIn{}
+	mi := &file_proto_cluster_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsersIn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsersIn) ProtoMessage() {}
+
+func (x *UsersIn) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_cluster_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsersIn.ProtoReflect.Descriptor instead.
+func (*UsersIn) Descriptor() ([]byte, []int) {
+	return file_proto_cluster_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *UsersIn) GetUsers() []*UsersIn_User {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
 // Service to hub.
 type HubSubscribe struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -589,7 +635,7 @@ type HubSubscribe struct {
 
 func (x *HubSubscribe) Reset() {
 	*x = HubSubscribe{}
-	mi := &file_proto_cluster_proto_msgTypes[9]
+	mi := &file_proto_cluster_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -601,7 +647,7 @@ func (x *HubSubscribe) String() string {
 func (*HubSubscribe) ProtoMessage() {}
 
 func (x *HubSubscribe) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[9]
+	mi := &file_proto_cluster_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -614,7 +660,7 @@ func (x *HubSubscribe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubSubscribe.ProtoReflect.Descriptor instead.
 func (*HubSubscribe) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{9}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *HubSubscribe) GetChannel() string {
@@ -633,7 +679,7 @@ type HubUnsubscribe struct {
 
 func (x *HubUnsubscribe) Reset() {
 	*x = HubUnsubscribe{}
-	mi := &file_proto_cluster_proto_msgTypes[10]
+	mi := &file_proto_cluster_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -645,7 +691,7 @@ func (x *HubUnsubscribe) String() string {
 func (*HubUnsubscribe) ProtoMessage() {}
 
 func (x *HubUnsubscribe) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[10]
+	mi := &file_proto_cluster_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -658,7 +704,7 @@ func (x *HubUnsubscribe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubUnsubscribe.ProtoReflect.Descriptor instead.
 func (*HubUnsubscribe) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{10}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *HubUnsubscribe) GetChannel() string {
@@ -681,7 +727,7 @@ type HubPublish struct {
 
 func (x *HubPublish) Reset() {
 	*x = HubPublish{}
-	mi := &file_proto_cluster_proto_msgTypes[11]
+	mi := &file_proto_cluster_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -693,7 +739,7 @@ func (x *HubPublish) String() string {
 func (*HubPublish) ProtoMessage() {}
 
 func (x *HubPublish) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[11]
+	mi := &file_proto_cluster_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -706,7 +752,7 @@ func (x *HubPublish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubPublish.ProtoReflect.Descriptor instead.
 func (*HubPublish) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{11}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *HubPublish) GetChannel() string {
@@ -752,7 +798,7 @@ type ServiceStatus struct {
 
 func (x *ServiceStatus) Reset() {
 	*x = ServiceStatus{}
-	mi := &file_proto_cluster_proto_msgTypes[12]
+	mi := &file_proto_cluster_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -764,7 +810,7 @@ func (x *ServiceStatus) String() string {
 func (*ServiceStatus) ProtoMessage() {}
 
 func (x *ServiceStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[12]
+	mi := &file_proto_cluster_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -777,7 +823,7 @@ func (x *ServiceStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceStatus.ProtoReflect.Descriptor instead.
 func (*ServiceStatus) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{12}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ServiceStatus) GetSvcid() string {
@@ -832,7 +878,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_proto_cluster_proto_msgTypes[13]
+	mi := &file_proto_cluster_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -844,7 +890,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[13]
+	mi := &file_proto_cluster_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -857,7 +903,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{13}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Notice) GetText() string {
@@ -865,6 +911,58 @@ func (x *Notice) GetText() string {
 		return x.Text
 	}
 	return ""
+}
+
+type UsersIn_User struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Uid           string                 `protobuf:"bytes,1,opt,name=uid,proto3" json:"uid,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsersIn_User) Reset() {
+	*x = UsersIn_User{}
+	mi := &file_proto_cluster_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsersIn_User) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsersIn_User) ProtoMessage() {}
+
+func (x *UsersIn_User) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_cluster_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsersIn_User.ProtoReflect.Descriptor instead.
+func (*UsersIn_User) Descriptor() ([]byte, []int) {
+	return file_proto_cluster_proto_rawDescGZIP(), []int{9, 0}
+}
+
+func (x *UsersIn_User) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *UsersIn_User) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
 }
 
 var File_proto_cluster_proto protoreflect.FileDescriptor
@@ -911,7 +1009,12 @@ const file_proto_cluster_proto_rawDesc = "" +
 	"\x0eBindBackendACK\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1a\n" +
-	"\bfeatures\x18\x03 \x01(\rR\bfeatures\"(\n" +
+	"\bfeatures\x18\x03 \x01(\rR\bfeatures\"d\n" +
+	"\aUsersIn\x12)\n" +
+	"\x05users\x18\x01 \x03(\v2\x13.proto.UsersIn.UserR\x05users\x1a.\n" +
+	"\x04User\x12\x10\n" +
+	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"(\n" +
 	"\fHubSubscribe\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\"*\n" +
 	"\x0eHubUnsubscribe\x12\x18\n" +
@@ -944,7 +1047,7 @@ func file_proto_cluster_proto_rawDescGZIP() []byte {
 	return file_proto_cluster_proto_rawDescData
 }
 
-var file_proto_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_proto_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_proto_cluster_proto_goTypes = []any{
 	(*LinkHelloREQ)(nil),   // 0: proto.LinkHelloREQ
 	(*LinkHelloACK)(nil),   // 1: proto.LinkHelloACK
@@ -955,22 +1058,25 @@ var file_proto_cluster_proto_goTypes = []any{
 	(*ClientJoin)(nil),     // 6: proto.ClientJoin
 	(*ClientLeave)(nil),    // 7: proto.ClientLeave
 	(*BindBackendACK)(nil), // 8: proto.BindBackendACK
-	(*HubSubscribe)(nil),   // 9: proto.HubSubscribe
-	(*HubUnsubscribe)(nil), // 10: proto.HubUnsubscribe
-	(*HubPublish)(nil),     // 11: proto.HubPublish
-	(*ServiceStatus)(nil),  // 12: proto.ServiceStatus
-	(*Notice)(nil),         // 13: proto.Notice
-	(ResultCode)(0),        // 14: proto.ResultCode
+	(*UsersIn)(nil),        // 9: proto.UsersIn
+	(*HubSubscribe)(nil),   // 10: proto.HubSubscribe
+	(*HubUnsubscribe)(nil), // 11: proto.HubUnsubscribe
+	(*HubPublish)(nil),     // 12: proto.HubPublish
+	(*ServiceStatus)(nil),  // 13: proto.ServiceStatus
+	(*Notice)(nil),         // 14: proto.Notice
+	(*UsersIn_User)(nil),   // 15: proto.UsersIn.User
+	(ResultCode)(0),        // 16: proto.ResultCode
 }
 var file_proto_cluster_proto_depIdxs = []int32{
-	14, // 0: proto.LinkHelloACK.code:type_name -> proto.ResultCode
-	14, // 1: proto.ClientClosed.code:type_name -> proto.ResultCode
-	14, // 2: proto.ClientKick.code:type_name -> proto.ResultCode
-	3,  // [3:3] is the sub-list for method output_type
-	3,  // [3:3] is the sub-list for method input_type
-	3,  // [3:3] is the sub-list for extension type_name
-	3,  // [3:3] is the sub-list for extension extendee
-	0,  // [0:3] is the sub-list for field type_name
+	16, // 0: proto.LinkHelloACK.code:type_name -> proto.ResultCode
+	16, // 1: proto.ClientClosed.code:type_name -> proto.ResultCode
+	16, // 2: proto.ClientKick.code:type_name -> proto.ResultCode
+	15, // 3: proto.UsersIn.users:type_name -> proto.UsersIn.User
+	4,  // [4:4] is the sub-list for method output_type
+	4,  // [4:4] is the sub-list for method input_type
+	4,  // [4:4] is the sub-list for extension type_name
+	4,  // [4:4] is the sub-list for extension extendee
+	0,  // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_proto_cluster_proto_init() }
@@ -985,7 +1091,7 @@ func file_proto_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_cluster_proto_rawDesc), len(file_proto_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -26,6 +26,7 @@ const (
 	PingACKID        uint16 = 16241
 	RejectACKID      uint16 = 20352
 	ServiceStatusID  uint16 = 52585
+	UsersInID        uint16 = 44221
 	VerifyACKID      uint16 = 40824
 	VerifyREQID      uint16 = 13457
 )
@@ -294,6 +295,18 @@ func (m *ServiceStatus) DecodeInPlace(b []byte) error { return decodeInPlace(m, 
 // AppendTo appends m, encoded, to b.
 func (m *ServiceStatus) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
+// MsgID returns UsersInID.
+func (*UsersIn) MsgID() uint16 { return UsersInID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *UsersIn) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *UsersIn) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *UsersIn) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
 // MsgID returns VerifyACKID.
 func (*VerifyACK) MsgID() uint16 { return VerifyACKID }
 
@@ -365,6 +378,8 @@ func MessageName(id uint16) string {
 		return "RejectACK"
 	case ServiceStatusID:
 		return "ServiceStatus"
+	case UsersInID:
+		return "UsersIn"
 	case VerifyACKID:
 		return "VerifyACK"
 	case VerifyREQID:
@@ -467,6 +482,10 @@ func Messages() []MessageInfo {
 		{
 			ID: ServiceStatusID, Name: "ServiceStatus",
 			New: func() Message { return new(ServiceStatus) },
+		},
+		{
+			ID: UsersInID, Name: "UsersIn",
+			New: func() Message { return new(UsersIn) },
 		},
 		{
 			ID: VerifyACKID, Name: "VerifyACK",

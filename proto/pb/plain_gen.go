@@ -9,7 +9,7 @@ func (m *PingACK) plain() bool {
 }
 
 func (m *LoginREQ) plain() bool {
-	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetVersion()) && utf8.ValidString(m.GetPlatform()) && utf8.ValidString(m.GetUid()) && utf8.ValidString(m.GetCredential())
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetVersion()) && utf8.ValidString(m.GetPlatform()) && utf8.ValidString(m.GetUid()) && utf8.ValidString(m.GetCredential()) && utf8.ValidString(m.GetNewCredential())
 }
 
 func (m *LoginACK) plain() bool {
@@ -81,6 +81,19 @@ func (m *ClientLeave) plain() bool {
 }
 
 func (m *BindBackendACK) plain() bool {
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetUid())
+}
+
+func (m *UsersIn) plain() bool {
+	for _, v := range m.GetUsers() {
+		if !v.plain() {
+			return false
+		}
+	}
+	return m == nil || m.unknownFields == nil
+}
+
+func (m *UsersIn_User) plain() bool {
 	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetUid())
 }
 

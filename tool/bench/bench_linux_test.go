@@ -20,7 +20,7 @@ import (
 
 // The test program is also what bench starts of itself.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && strings.HasPrefix(os.Args[1], "-loop=") {
+	if len(os.Args) == 2 && (strings.HasPrefix(os.Args[1], "-loop=") || strings.HasPrefix(os.Args[1], "-bare=")) {
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	goleak.VerifyTestMain(m)
@@ -31,11 +31,11 @@ func TestMain(m *testing.M) {
 func TestBench(t *testing.T) {
 	dir := t.TempDir()
 	var out, log bytes.Buffer
-	code := run([]string{"-case=broadcast", "-runs=1", "-for=100ms", "-warmup=50ms", "-calm=9", "-dir=" + dir, "-json=" + filepath.Join(dir, "result.json")}, &out, &log)
+	code := run([]string{"-case=broadcast,login", "-runs=1", "-for=100ms", "-warmup=50ms", "-calm=9", "-dir=" + dir, "-json=" + filepath.Join(dir, "result.json")}, &out, &log)
 	if code != 0 {
 		t.Fatalf("exit %d\n%s", code, log.String())
 	}
-	for _, want := range []string{"deliveries/s", "loop ", "at least 0.90 x"} {
+	for _, want := range []string{"deliveries/s", "loop ", "at least 0.90 x", "logins/s", "bare ", "at least 0.70 x"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("not in the table: %q\n%s", want, out.String())
 		}

@@ -32,6 +32,7 @@ const (
 	ours  = "ours"
 	relay = "relay"
 	loop  = "loop"
+	bare  = "bare"
 	alone = "without" // ours, without the idle connections
 )
 
@@ -62,6 +63,7 @@ func cases(o options) []benchCase {
 		idleCase(o, "tcp", 4<<10),
 		idleCase(o, "ws", 6<<10),
 		broadcastCase(),
+		loginCase(),
 		crowdCase(o),
 	}
 }
@@ -128,7 +130,7 @@ func broadcastCase() benchCase {
 		does: "one client chats, 1,000 hear it; compared with a loop over 1,000 sockets",
 		turns: []turn{
 			func(ctx context.Context, b *bench, record func(string, figures)) error {
-				s, err := b.startLoop(ctx)
+				s, err := b.startSelf(ctx, loop, "-noverify-token", "-agent")
 				if err != nil {
 					return err
 				}
@@ -156,6 +158,47 @@ func broadcastCase() benchCase {
 			{figure: cpuServers, name: "  cores busy, servers", unit: decimal, over: loop},
 			{figure: cpuRobot, name: "  cores busy, robot", unit: decimal, over: loop},
 			{figure: cpuOthers, name: "  cores busy, others", unit: decimal, over: loop},
+		},
+	}
+}
+
+// loginCase is full logins, one after the other by each of 256 clients.
+func loginCase() benchCase {
+	args := []string{"-scenario=login", "-n=256"}
+	side := func(name string, start func(context.Context, *bench) (*servers, error)) turn {
+		return func(ctx context.Context, b *bench, record func(string, figures)) error {
+			s, err := start(ctx, b)
+			if err != nil {
+				return err
+			}
+			defer b.stopAll()
+			f, err := b.play(ctx, s, "login", args...)
+			record(name, f)
+			return err
+		}
+	}
+	return benchCase{
+		name: "login",
+		does: "full logins; compared with a server that only accepts, signs and answers",
+		turns: []turn{
+			side(bare, func(ctx context.Context, b *bench) (*servers, error) { return b.startSelf(ctx, bare, "-login") }),
+			side(ours, func(ctx context.Context, b *bench) (*servers, error) {
+				s, err := b.startCluster(ctx, 1)
+				if s != nil {
+					s.path = s.named("login")
+				}
+				return s, err
+			}),
+		},
+		rows: []row{
+			{figure: opsPerSec, name: "logins/s", unit: count, over: bare, goal: 0.7, least: true},
+			{figure: p50, name: "p50", unit: micros, over: bare},
+			{figure: p99, name: "p99", unit: micros, over: bare},
+			{figure: cpuPath, name: "server CPU s/million", unit: decimal, over: bare},
+			{figure: cpuAll, name: "  with all servers", unit: decimal, over: bare},
+			{figure: cpuServers, name: "  cores busy, servers", unit: decimal, over: bare},
+			{figure: cpuRobot, name: "  cores busy, robot", unit: decimal, over: bare},
+			{figure: cpuOthers, name: "  cores busy, others", unit: decimal, over: bare},
 		},
 	}
 }

@@ -36,13 +36,16 @@
 //     still. What the kernel needs for a socket is not in it.
 //   - broadcast: one client chats, a thousand hear it. Compared with a loop in a
 //     process of plain Go that writes each line, ready made, to a thousand sockets.
+//   - login: 256 clients log in again and again: connect, LoginREQ, LoginACK, close;
+//     at our login, platform demo, with everything it does for that, and at a
+//     process that only accepts, signs one token of Ed25519 and answers.
 //   - crowd: p99 of 100 clients that echo, with and without 50,000 connections that
 //     heartbeat, from addresses 127.0.1.x, on as many agents as this system's limit
 //     of open files asks for.
 //
 // Open cases.go first: what is measured, and what is to be reached (idle.go has
-// the cases with idle connections). bench.go is the program; servers.go and loop.go
-// are what robots play against, robot.go is the robots, child.go any process;
+// the cases with idle connections). bench.go is the program; servers.go, loop.go
+// and bare.go are what robots play against, robot.go is the robots, child.go any process;
 // result.go makes the table. What only Linux has is in system_linux.go.
 package main
 
@@ -74,6 +77,7 @@ type options struct {
 	idle   int
 	crowd  int
 	loop   string
+	bare   string
 }
 
 func main() {
@@ -96,6 +100,7 @@ func run(args []string, out, log io.Writer) int {
 	fs.IntVar(&o.idle, "idle", 20_000, "connections of the idle cases")
 	fs.IntVar(&o.crowd, "crowd", 50_000, "idle connections of the case crowd")
 	fs.StringVar(&o.loop, "loop", "", "be the server that case broadcast compares with, at this address (bench starts it by itself)")
+	fs.StringVar(&o.bare, "bare", "", "be the server that case login compares with, at this address (bench starts it by itself)")
 	if err := fs.Parse(args); err != nil {
 		return 2
 	}
@@ -111,6 +116,11 @@ func run(args []string, out, log io.Writer) int {
 		var l net.Listener
 		if l, err = net.Listen("tcp", o.loop); err == nil {
 			err = serveLoop(l)
+		}
+	case o.bare != "":
+		var l net.Listener
+		if l, err = net.Listen("tcp", o.bare); err == nil {
+			err = serveBare(l)
 		}
 	case o.cases == "help":
 		listCases(out)

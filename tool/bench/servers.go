@@ -83,8 +83,9 @@ func (b *bench) startRelay(ctx context.Context) (*servers, error) {
 	return s, b.awaitListener(ctx, s, gate)
 }
 
-// startLoop starts what case broadcast is compared with.
-func (b *bench) startLoop(ctx context.Context) (*servers, error) {
+// startSelf starts this program as what a case compares with: "loop" or "bare".
+// flags lead a robot there; the last one takes the address.
+func (b *bench) startSelf(ctx context.Context, as string, flags ...string) (*servers, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -93,8 +94,10 @@ func (b *bench) startLoop(ctx context.Context) (*servers, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &servers{robot: []string{"-noverify-token", "-agent=" + addr}}
-	if err := b.start(s, "loop", self, "-loop="+addr); err != nil {
+	flags = slices.Clone(flags)
+	flags[len(flags)-1] += "=" + addr
+	s := &servers{robot: flags}
+	if err := b.start(s, as, self, "-"+as+"="+addr); err != nil {
 		return nil, err
 	}
 	s.path = s.all
@@ -131,7 +134,11 @@ func (b *bench) startCluster(ctx context.Context, agents int) (*servers, error) 
 	}
 	for _, name := range names {
 		program, index, _ := strings.Cut(name, "#")
-		if err := b.start(s, name, b.program(program), append(common, "-svcindex="+index)...); err != nil {
+		args := slices.Concat(common, []string{"-svcindex=" + index})
+		if program == "login" {
+			args = append(args, "-platforms=demo")
+		}
+		if err := b.start(s, name, b.program(program), args...); err != nil {
 			return nil, err
 		}
 	}

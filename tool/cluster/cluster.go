@@ -1,6 +1,7 @@
 // Package cluster runs a whole cluster of real services inside one process, for
-// tests: real flags, real sockets on loopback, real start and stop; only
-// discovery is in memory and shared. There is one file.
+// tests: real flags, real sockets on loopback, real start and stop, a real
+// database file; only discovery is in memory and shared. Open cluster.go first;
+// tokens.go lets clients into games without a login service.
 package cluster
 
 import (
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -43,11 +45,12 @@ type Cluster struct {
 	Memory   *discovery.Memory
 	Registry discovery.Registry // a handle for looking
 	LogLevel string             // of the services launched next
+	Database string             // source of the database, -database of those that have it
 }
 
 // New makes an empty cluster that knows the routes.
 func New(t testing.TB) *Cluster {
-	c := &Cluster{T: t, Memory: discovery.NewMemory(), LogLevel: "debug"}
+	c := &Cluster{T: t, Memory: discovery.NewMemory(), LogLevel: "debug", Database: "sqlite:" + filepath.Join(t.TempDir(), "cluster.db")}
 	c.Registry = c.Memory.Open()
 	t.Cleanup(func() { c.Registry.Close() })
 	table, err := route.FromMessages(pb.Messages())
@@ -104,10 +107,19 @@ func (c *Cluster) LaunchAs(name string, new func(*flag.FlagSet) basefx.Service, 
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &Process{Name: name, t: c.T, registry: c.Memory.Open(), cancel: cancel, ready: make(chan struct{}), done: make(chan struct{})}
 	args = append([]string{"-flagfile=", "-httpaddr=127.0.0.1:0", "-loglevel=" + c.LogLevel, "-logcolor=false"}, args...)
+	build := func(fs *flag.FlagSet) basefx.Service {
+		svc := new(fs)
+		for name, value := range map[string]string{"database": c.Database, "platforms": "demo"} {
+			if f := fs.Lookup(name); f != nil {
+				f.Value.Set(value)
+			}
+		}
+		return svc
+	}
 	go func() {
 		defer close(p.done)
 		defer p.registry.Close()
-		p.err = basefx.Run(ctx, name, new, basefx.Options{
+		p.err = basefx.Run(ctx, name, build, basefx.Options{
 			Args: args, Stdin: strings.NewReader(""), Stdout: &p.log, Stderr: &p.log, Registry: p.registry,
 			Ready: func(a *basefx.App) { p.App = a; close(p.ready) },
 		})

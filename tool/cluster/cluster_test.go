@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -60,6 +61,12 @@ func (i *inbox) has(want string) bool {
 		}
 	}
 	return false
+}
+
+func (i *inbox) all() []string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return slices.Clone(i.got)
 }
 
 // Enter logs in through login#0 and connects.

@@ -121,7 +121,11 @@ func (d *demo) start(ctx context.Context) (err error) {
 			continue
 		}
 		for i := range max(1, d.counts[name]) {
-			if _, err := d.spawn(fmt.Sprintf("%s-%d", name, i), name, "-sdaddr="+d.memsdAddr, fmt.Sprintf("-svcindex=%d", i)); err != nil {
+			args := []string{"-sdaddr=" + d.memsdAddr, fmt.Sprintf("-svcindex=%d", i)}
+			if name == "login" || name == "game" {
+				args = append(args, "-database=sqlite:"+filepath.Join(d.home, "cellmesh.db"))
+			}
+			if _, err := d.spawn(fmt.Sprintf("%s-%d", name, i), name, args...); err != nil {
 				return err
 			}
 		}

@@ -55,6 +55,8 @@ func (s *site) run(name string, args ...string) *process {
 	case "memsd":
 		args = append([]string{"-addr=" + s.sdaddr, "-datafile=persist.json", "-lifeline"}, args[1:]...)
 	case "client", "routegen":
+	case "login":
+		args = append([]string{"-platforms=demo", "-lifeline"}, args...)
 	default:
 		args = append(args, "-lifeline")
 	}

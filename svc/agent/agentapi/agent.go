@@ -136,7 +136,7 @@ func (a *agent) Frame(f link.Frame) error {
 	if err != nil {
 		return err
 	}
-	if !a.turns.spread.Load() && c.box.Enter() {
+	if !a.turns.spread.Load() && !(a.srv.blocks != nil && a.srv.blocks(f.ID)) && c.box.Enter() {
 		return a.runHere(c, f)
 	}
 	if !a.post(c, f) {

@@ -8,5 +8,6 @@
 // client lets wait is bounded in number and bytes; more is refused.
 //
 // Open server.go first, then client.go; agent.go is what one agent's link
-// brings, run.go how it is handled, push.go what goes to many clients at once.
+// brings, run.go how it is handled, push.go what goes to many clients at once,
+// users.go how a uid keeps to one session.
 package agentapi

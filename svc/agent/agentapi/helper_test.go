@@ -35,7 +35,10 @@ type backend struct {
 	opened  func(*agentapi.Client) error
 	message func(*agentapi.Client, uint16, []byte) (msgmux.Message, error)
 	closed  func(*agentapi.Client, string)
+	blocks  func(id uint16) bool
 }
+
+func (b *backend) Blocks(id uint16) bool { return b.blocks != nil && b.blocks(id) }
 
 // start runs b as a game.
 func start(t testing.TB, b *backend) *backend {
@@ -117,6 +120,7 @@ func (b *backend) agent(t testing.TB, index int) *line {
 	a.links.Receive("game", func(*link.Link) link.Receiver { return a })
 	control[pb.BindBackendACK](a)
 	control[pb.ClientKick](a)
+	control[pb.UsersIn](a)
 	control[pb.ClientJoin](a)
 	control[pb.ClientLeave](a)
 	a.links.Dial("game")

@@ -31,6 +31,13 @@ type Handler interface {
 	Closed(ctx context.Context, c *Client, reason string)
 }
 
+// Blocker is a Handler that knows which messages take long as a rule, because it
+// asks a database about them, say. Those run on goroutines of their own from the
+// start, many at a time. (Others may block, too, but should do so rarely.)
+type Blocker interface {
+	Blocks(id uint16) bool
+}
+
 // Server is a backend's view of all clients of all agents.
 type Server struct {
 	ctx      context.Context
@@ -38,6 +45,8 @@ type Server struct {
 	failures *rarely.Log // a client can cause failures as often as it likes
 	links    *link.Links
 	handler  Handler
+	blocks   func(id uint16) bool // nil: nothing is known to
+	users    users
 	boxes    mailbox.Group
 	bufs     sync.Pool // *[]byte: copies of bodies that wait, encoded replies
 
@@ -54,8 +63,12 @@ type Server struct {
 func Serve(ctx context.Context, app *basefx.App, h Handler) (*Server, error) {
 	s := &Server{ctx: ctx, log: app.Logger("clients"), failures: rarely.New(), links: app.Links, handler: h, agents: map[*link.Link]*agent{}}
 	s.bufs.New = func() any { b := make([]byte, 0, 256); return &b }
+	if b, ok := h.(Blocker); ok {
+		s.blocks = b.Blocks
+	}
 	app.Links.Receive("agent", s.open)
 	app.Links.GatherWhen(func() bool { return s.spreading.Load() > 0 })
+	app.Links.OnUp(s.tellUsers)
 	link.Handle(app.Links, s.clientOpen)
 	link.Handle(app.Links, s.clientClosed)
 	app.Finally(s.boxes.Wait)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"math/rand/v2"
+	"time"
 
 	"github.com/davyxu/cellmesh_demo/basefx/link"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
@@ -124,12 +125,23 @@ func (c *client) replace(service string, l *link.Link) {
 
 // bindBackend is a backend saying who the client is, and that it handles it.
 // Only the one that the agent has chosen may: another has been told that the
-// client is gone, and this was said before it heard.
+// client is gone, and this was said before it heard. Of two logins of one uid
+// the older one's client is closed.
 func (g *Gateway) bindBackend(l *link.Link, id uint64, m *pb.BindBackendACK) error {
 	c := g.slots.get(id)
 	if c == nil {
 		return nil // it has left, and Closed has told l
 	}
+	if ended := g.bindUser(c, l, m); ended != nil {
+		g.log.Debug("logged in elsewhere", "uid", m.Uid, "backend", l.ID)
+		ended.close(elsewhere)
+	}
+	return nil
+}
+
+// bindUser makes c the client of the uid; ended is the client, c or another,
+// that is the uid's no longer.
+func (g *Gateway) bindUser(c *client, l *link.Link, m *pb.BindBackendACK) (ended *client) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	u := c.user.Load()
@@ -143,6 +155,10 @@ func (g *Gateway) bindBackend(l *link.Link, id uint64, m *pb.BindBackendACK) err
 		g.log.Error("binding refused: the client is somebody else, or a newer login", "uid", c.uid(), "backend", l.ID, "wants", m.Uid, "epoch", m.Epoch)
 		return nil
 	}
+	older, ok := g.users.enter(c, m.Uid, m.Epoch, time.Now())
+	if !ok {
+		return c
+	}
 	u = &user{uid: m.Uid, epoch: m.Epoch, features: m.Features}
 	for _, b := range c.bound() {
 		if b.link != l { // knew an unverified client
@@ -152,5 +168,5 @@ func (g *Gateway) bindBackend(l *link.Link, id uint64, m *pb.BindBackendACK) err
 	c.user.Store(u) // from here on the client's auth messages pass, behind the introductions
 	c.session.SetReadDeadline(noDeadline)
 	g.log.Debug("client bound", "uid", m.Uid, "epoch", m.Epoch, "backend", l.ID)
-	return nil
+	return older
 }

@@ -138,6 +138,7 @@ func (c *client) Closed(reason error) {
 	c.groups = nil
 	c.mu.Unlock()
 	c.g.groups.leaveAll(c, groups)
+	c.g.users.leave(c)
 	for _, b := range c.bound() {
 		b.link.Send(c.id, &pb.ClientClosed{Code: codeOf(reason), Reason: reason.Error()}) // fails only if the link has ended: then the backend knows
 	}

@@ -73,6 +73,9 @@ func (c *client) close(r *closeReason) {
 // shutdown is the reason of all that end with the agent.
 var shutdown = &closeReason{pb.ResultCode_ShuttingDown, "shutdown", "the server stops: log in again"}
 
+// elsewhere is the reason of a client whose uid has logged in again.
+var elsewhere = &closeReason{pb.ResultCode_LoggedInElsewhere, "elsewhere", "you have logged in elsewhere"}
+
 // Drain tells the clients that the agent stops, and closes their connections.
 func (g *Gateway) Drain(context.Context) error {
 	g.slots.each(func(c *client) { c.close(shutdown) })

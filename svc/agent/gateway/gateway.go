@@ -7,7 +7,8 @@
 // through backend.go. rules.go keeps the rules up to date and explain.go tells
 // them; closing.go has the reasons for which a connection ends; features.go
 // reads what a client understands; slots.go finds a client by its number,
-// groups.go those of a group.
+// users.go by its uid, which has one session at a time, groups.go those of a
+// group.
 package gateway
 
 import (
@@ -52,6 +53,7 @@ type Gateway struct {
 	rules    rules
 	slots    slots
 	groups   groups
+	users    users
 	away     away
 	settings *discovery.Config[settings]
 
@@ -97,6 +99,7 @@ func (g *Gateway) Start(ctx context.Context, app *basefx.App) (err error) {
 	g.closes = app.CounterBy("agent_closed_total", "Client connections ended, by reason.", "reason")
 	g.refusalLog, g.backendLog = rarely.New(), rarely.New()
 	app.Gauge("agent_clients", "Client connections.", nil, func() float64 { return float64(g.slots.count()) })
+	app.Gauge("agent_users", "Clients that are verified: uids with a session here.", nil, func() float64 { return float64(g.users.count()) })
 	app.Counter("agent_returned_total", "Messages for clients.", nil, func() float64 { return float64(g.returned.Load()) })
 	app.Counter("agent_stray_total", "Messages for clients that had left.", nil, func() float64 { return float64(g.stray.Load()) })
 	app.Counter("agent_too_large_total", "Messages for clients that were larger than a client frame.", nil, func() float64 { return float64(g.tooLarge.Load()) })
@@ -105,6 +108,7 @@ func (g *Gateway) Start(ctx context.Context, app *basefx.App) (err error) {
 	g.links.OnUp(g.away.back)
 	g.links.GatherWhen(func() bool { return g.slots.count() > 1 })
 	link.Handle(g.links, g.bindBackend)
+	link.Handle(g.links, g.usersIn)
 	link.Handle(g.links, g.clientKick)
 	link.Handle(g.links, g.clientJoin)
 	link.Handle(g.links, g.clientLeave)

@@ -3,11 +3,12 @@
 //
 // [Login] asks login and ends that connection; [Connect] takes the grant to the
 // agent and verifies. clientapi.go is all of it but the heartbeats that many
-// clients share (beats.go).
+// clients share (beats.go) and whom a client trusts with TLS (tls.go).
 package clientapi
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -50,6 +51,16 @@ type Config struct {
 	Credential string
 	Features   uint32 // sum of pb.Feature values that Handler understands
 
+	// Action makes or changes the account first, on a platform that can;
+	// NewCredential is for changing. AgentNotFound and GameNotFound mean that
+	// this was done.
+	Action        pb.LoginREQ_Action
+	NewCredential string
+
+	// TLS is how login and agent prove who they are (see TrustTLS); nil: they
+	// need not, and nothing is encrypted.
+	TLS *tls.Config
+
 	// Timeout bounds each of connecting, logging in and verifying; 0 leaves
 	// them to their context.
 	Timeout time.Duration
@@ -59,10 +70,16 @@ type Config struct {
 }
 
 func (c *Config) session() *cellnet.Config {
-	if c.Session != nil {
-		return c.Session
+	s := c.Session
+	if s == nil {
+		s = &cellnet.Config{Framing: cellnet.ClientFraming}
 	}
-	return &cellnet.Config{Framing: cellnet.ClientFraming}
+	if c.TLS != nil {
+		secure := *s
+		secure.TLS = c.TLS
+		s = &secure
+	}
+	return s
 }
 
 // limited is ctx within Timeout.
@@ -74,10 +91,15 @@ func (c *Config) limited(ctx context.Context) (context.Context, context.CancelFu
 }
 
 func (c *Config) dial(ctx context.Context, addr string) (*cellnet.Session, error) {
-	switch c.CommType {
-	case "tcp":
+	secure := c.TLS != nil
+	switch {
+	case c.CommType == "tcp" && secure:
+		return cellnet.Dial(ctx, "tls://"+addr, c.session())
+	case c.CommType == "tcp":
 		return cellnet.Dial(ctx, "tcp://"+addr, c.session())
-	case "ws":
+	case c.CommType == "ws" && secure:
+		return cellnet.Dial(ctx, "wss://"+addr+"/", c.session())
+	case c.CommType == "ws":
 		return cellnet.Dial(ctx, "ws://"+addr+"/", c.session())
 	}
 	return nil, fmt.Errorf("communication type %q is not tcp or ws", c.CommType)
@@ -99,7 +121,11 @@ func Login(ctx context.Context, addr string, cfg *Config) (Grant, error) {
 		return Grant{}, fmt.Errorf("login: %w", err)
 	}
 	v := &loginVisit{}
-	if err := send(s, &pb.LoginREQ{Version: cfg.Version, Platform: cfg.Platform, Uid: cfg.UID, Credential: cfg.Credential}); err != nil {
+	err = send(s, &pb.LoginREQ{
+		Version: cfg.Version, Platform: cfg.Platform, Uid: cfg.UID, Credential: cfg.Credential,
+		Action: cfg.Action, NewCredential: cfg.NewCredential,
+	})
+	if err != nil {
 		s.Abort(err)
 	}
 	if err := s.Run(ctx, v); !errors.Is(err, errAnswered) {

@@ -1,6 +1,7 @@
 // Package console is the client program: it finds login, gets in, sends the
 // lines it reads and prints those that come. console.go is the program,
-// enter.go how it gets in, lines.go what a line means.
+// enter.go how it gets in, secrets.go what it proves itself with, lines.go what
+// a line means.
 package console
 
 import (
@@ -33,6 +34,11 @@ type Console struct {
 	platform string
 	version  string
 	secret   string
+	next     string // credential, for -change
+	register bool
+	change   bool
+	tls      bool
+	ca       string
 	wait     time.Duration
 	patience time.Duration // for last replies
 
@@ -53,7 +59,12 @@ func New(fs *flag.FlagSet) basefx.Service {
 	fs.StringVar(&c.uid, "uid", defaultUID(), "who to be")
 	fs.StringVar(&c.platform, "platform", "demo", "who vouches for the uid")
 	fs.StringVar(&c.version, "version", "1.0", "client version to tell")
-	fs.StringVar(&c.secret, "credential", "", "what the platform asks for, a password for instance")
+	fs.StringVar(&c.secret, "credential", "", "what the platform asks for: a password, an ID token; better by CELLMESH_CREDENTIAL, or typed when asked for")
+	fs.BoolVar(&c.register, "register", false, "make the account -uid with this credential first (platform password)")
+	fs.BoolVar(&c.change, "change", false, "change the credential to -newcredential first (platform password)")
+	fs.StringVar(&c.next, "newcredential", "", "for -change; better by CELLMESH_NEWCREDENTIAL, or typed when asked for")
+	fs.BoolVar(&c.tls, "tls", false, "use TLS, to login and agent")
+	fs.StringVar(&c.ca, "ca", "", "file with the certificates (PEM) to trust with -tls, instead of the system's")
 	fs.DurationVar(&c.wait, "wait", time.Minute, "how long to wait for servers that are not up yet")
 	basefx.Default(fs, "loglevel", "error")
 	basefx.Default(fs, "httpaddr", "")
@@ -75,6 +86,9 @@ func (c *Console) Start(ctx context.Context, app *basefx.App) error {
 	if _, _, err := net.SplitHostPort(c.login); c.login != "" && err != nil {
 		return fmt.Errorf("-login=%s is not host:port: %w", c.login, err)
 	}
+	if c.register && c.change {
+		return errors.New("-register and -change are one too many")
+	}
 	c.app = app
 	app.Go("console", func(ctx context.Context) error {
 		err := c.run(ctx)
@@ -86,6 +100,9 @@ func (c *Console) Start(ctx context.Context, app *basefx.App) error {
 
 // run is the client from login to the last reply.
 func (c *Console) run(ctx context.Context) error {
+	if err := c.askSecrets(); err != nil {
+		return err
+	}
 	conn, err := c.enter(ctx)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
@@ -19,9 +20,9 @@ const retryEvery = 300 * time.Millisecond
 func (c *Console) enter(ctx context.Context) (*clientapi.Conn, error) {
 	wait, cancel := context.WithTimeout(ctx, c.wait)
 	defer cancel()
-	cfg := &clientapi.Config{
-		CommType: c.commType, Version: c.version, Platform: c.platform, UID: c.uid, Credential: c.secret,
-		Features: uint32(pb.VerifyREQ_Reject),
+	cfg, err := c.config()
+	if err != nil {
+		return nil, err
 	}
 	var last error
 	for {
@@ -48,6 +49,47 @@ func (c *Console) enter(ctx context.Context) (*clientapi.Conn, error) {
 	}
 }
 
+// config is who the client says it is, and how.
+func (c *Console) config() (*clientapi.Config, error) {
+	cfg := &clientapi.Config{
+		CommType: c.commType, Version: c.version, Platform: c.platform, UID: c.uid, Credential: c.secret,
+		Features: uint32(pb.VerifyREQ_Reject),
+	}
+	switch {
+	case c.register:
+		cfg.Action = pb.LoginREQ_Register
+	case c.change:
+		cfg.Action, cfg.NewCredential = pb.LoginREQ_ChangeCredential, c.next
+	}
+	var err error
+	if c.tls {
+		cfg.TLS, err = clientapi.TrustTLS(c.ca)
+	}
+	return cfg, err
+}
+
+// isDone reports whether err says that login has let us in, so that an account
+// that was to be made or changed is, and something else is missing.
+func isDone(err error) bool {
+	var r *clientapi.Refused
+	if !errors.As(err, &r) {
+		return false
+	}
+	switch r.Code {
+	case pb.ResultCode_AgentNotFound, pb.ResultCode_AgentAddressError, pb.ResultCode_GameNotFound:
+		return true
+	}
+	return false
+}
+
+// done sees to it that an account is made or changed once only.
+func done(cfg *clientapi.Config) {
+	if cfg.Action == pb.LoginREQ_ChangeCredential {
+		cfg.Credential = cfg.NewCredential
+	}
+	cfg.Action, cfg.NewCredential = pb.LoginREQ_LogIn, ""
+}
+
 // sayWaiting tells the person what is waited for, once.
 func (c *Console) sayWaiting(why string) {
 	if !c.said[why] {
@@ -66,6 +108,9 @@ func (c *Console) tryEnter(ctx, wait context.Context, cfg *clientapi.Config) (*c
 		}
 	}
 	grant, err := clientapi.Login(wait, addr, cfg)
+	if err == nil || isDone(err) {
+		done(cfg)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +128,8 @@ func comesUp(err error) bool {
 		}
 		return false
 	}
-	return true // not reachable
+	var untrusted *tls.CertificateVerificationError
+	return !errors.As(err, &untrusted) // else not reachable
 }
 
 // findLogin waits until discovery shows a login.

@@ -3,11 +3,13 @@ package world
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/agent/agentapi"
 	"github.com/davyxu/cellmesh_demo/svc/login/loginapi"
 	"github.com/davyxu/cellmesh_demo/util/msgmux"
+	"github.com/davyxu/cellmesh_demo/util/sqldb"
 )
 
 // verify makes a client a player, if its token says so.
@@ -16,17 +18,11 @@ func (w *World) verify(ctx context.Context, c *agentapi.Client, req *pb.VerifyRE
 		return nil, msgmux.Refuse(pb.ResultCode_AlreadyVerified, "this connection is %s already", c.Who().UID)
 	}
 	grant, err := w.tokens.Verify(ctx, req.GameToken, w.app.Self().ID)
+	if err == nil {
+		err = w.logins.Redeem(ctx, grant)
+	}
 	if err != nil {
-		if unsaid, ok := w.refusals.Say(); ok {
-			w.app.Log.Info("token refused", "agent", c.Agent(), "err", err, "unsaid", unsaid)
-		}
-		switch {
-		case errors.Is(err, loginapi.ErrOtherAudience):
-			return nil, msgmux.Refuse(pb.ResultCode_GameNotFound, "the game that login chose is gone: log in again")
-		case errors.Is(err, loginapi.ErrExpired):
-			return nil, msgmux.Refuse(pb.ResultCode_TokenExpired, "the token has expired: log in again")
-		}
-		return nil, msgmux.Refuse(pb.ResultCode_TokenInvalid, "this is no token of ours: log in again")
+		return nil, w.refuse(c, err)
 	}
 	who := agentapi.Identity{UID: grant.UID, Epoch: grant.Epoch, Features: req.Features}
 	if err := c.Bind(who); err != nil {
@@ -34,6 +30,39 @@ func (w *World) verify(ctx context.Context, c *agentapi.Client, req *pb.VerifyRE
 	}
 	w.enter(c)
 	return &pb.VerifyACK{}, nil
+}
+
+// refuse tells the operator why a token does not let a client in, and makes
+// what the client is told.
+func (w *World) refuse(c *agentapi.Client, err error) error {
+	if unsaid, ok := w.refusals.Say(); ok {
+		level := slog.LevelInfo
+		if errors.Is(err, sqldb.ErrUnavailable) {
+			level = slog.LevelError
+		}
+		w.app.Log.Log(context.Background(), level, "token refused", "agent", c.Agent(), "err", err, "unsaid", unsaid)
+	}
+	for _, r := range refusals {
+		if errors.Is(err, r.err) {
+			return msgmux.Refuse(r.code, "%s", r.reason)
+		}
+	}
+	return err
+}
+
+// refusals are what a client is told, by error.
+var refusals = []struct {
+	err    error
+	code   pb.ResultCode
+	reason string
+}{
+	{sqldb.ErrUnavailable, pb.ResultCode_ServerBusy, "the database is away: try again later"},
+	{loginapi.ErrOtherAudience, pb.ResultCode_GameNotFound, "the game that login chose is gone: log in again"},
+	{loginapi.ErrExpired, pb.ResultCode_TokenExpired, "the token has expired: log in again"},
+	{loginapi.ErrEarly, pb.ResultCode_TokenNotYetValid, "the token is not valid yet: try again in a moment"},
+	{loginapi.ErrUsed, pb.ResultCode_TokenUsed, "the token was used already: log in again"},
+	{loginapi.ErrSuperseded, pb.ResultCode_LoggedInElsewhere, "you have logged in again since"},
+	{loginapi.ErrInvalid, pb.ResultCode_TokenInvalid, "this is no token of ours: log in again"},
 }
 
 // Opened takes over a player whose game went away: its agent, which we trust,
@@ -49,11 +78,13 @@ func (w *World) enter(c *agentapi.Client) {
 	}
 	who := c.Who()
 	c.Data = &Player{UID: who.UID, Epoch: who.Epoch, Client: c}
+	w.clients.LetIn(c)
 }
 
 // Closed lets a player go.
 func (w *World) Closed(_ context.Context, c *agentapi.Client, _ string) {
 	if _, is := c.Data.(*Player); is {
 		w.players.Add(-1)
+		w.clients.LetOut(c)
 	}
 }

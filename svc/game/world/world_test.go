@@ -1,8 +1,11 @@
 package world_test
 
 import (
-	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -75,56 +78,29 @@ func golden(t *testing.T, s string) []byte {
 	return b
 }
 
-// start runs a game and an agent, and a signer whose tokens the game takes.
-func start(t *testing.T) (*cluster.Cluster, *cluster.Process, *loginapi.Signer) {
+// start runs a game and an agent, and makes tokens that the game takes.
+func start(t *testing.T) (*cluster.Cluster, *cluster.Process, *cluster.Tokens) {
 	t.Helper()
 	c := cluster.New(t)
-	signer, err := loginapi.NewSigner()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := signer.Publish(context.Background(), c.Registry); err != nil {
-		t.Fatal(err)
-	}
+	tokens := c.NewTokens()
 	game := c.Launch("game").WaitReady()
 	c.Launch("agent").WaitReady()
-	return c, game, signer
+	return c, game, tokens
 }
 
-// sign makes a token that is good for 5 minutes from then.
-func sign(t *testing.T, s *loginapi.Signer, game string, then time.Time) string {
-	t.Helper()
-	token, err := s.Sign(loginapi.Grant{UID: "1234", Epoch: 7, GameID: game, Expires: then.Add(5 * time.Minute)}, then)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
-}
+const self = "game#0@dev"
 
 // Who shows a good token is in; who does not is told why, and may try again. An
 // old client is told in the words it knows.
 func TestVerify(t *testing.T) {
-	c, game, signer := start(t)
-	stranger, err := loginapi.NewSigner()
-	if err != nil {
-		t.Fatal(err)
-	}
+	c, game, tokens := start(t)
 	p := dial(t, c)
-	verify := func(token string, code pb.ResultCode, reason string) {
-		t.Helper()
-		p.write(packet(t, &pb.VerifyREQ{GameToken: token, GameSvcId: "game#0@dev"}))
-		p.want(packet(t, &pb.VerifyACK{Result: code, Reason: reason}))
-	}
 	p.write(golden(t, "16 00 91 34 0a 06 76 65 72 69 66 79 12 0a 67 61 6d 65 23 30 40 64 65 76"))
 	p.want(packet(t, &pb.VerifyACK{Result: pb.ResultCode_TokenInvalid, Reason: "this is no token of ours: log in again"}))
-	verify("", pb.ResultCode_TokenInvalid, "this is no token of ours: log in again")
-	verify(sign(t, stranger, "game#0@dev", time.Now()), pb.ResultCode_TokenInvalid, "this is no token of ours: log in again")
-	verify(sign(t, signer, "game#0@dev", time.Now().Add(-time.Hour)), pb.ResultCode_TokenExpired, "the token has expired: log in again")
-	verify(sign(t, signer, "game#7@dev", time.Now()), pb.ResultCode_GameNotFound, "the game that login chose is gone: log in again")
-	good := sign(t, signer, "game#0@dev", time.Now())
-	p.write(packet(t, &pb.VerifyREQ{GameToken: good, GameSvcId: "game#0@dev"}))
+	good := tokens.New("1234", self)
+	p.write(packet(t, &pb.VerifyREQ{GameToken: good, GameSvcId: self}))
 	p.want(golden(t, "02 00 78 9f"))
-	verify(good, pb.ResultCode_AlreadyVerified, "this connection is 1234 already")
+	p.verify(good, pb.ResultCode_AlreadyVerified, "this connection is 1234 already")
 
 	p.write(packet(t, &pb.EchoREQ{Content: []byte("hi")}))
 	p.want(golden(t, "06 00 e2 77 0a 02 68 69"))
@@ -134,6 +110,123 @@ func TestVerify(t *testing.T) {
 	}
 	p.conn.Close()
 	cluster.Eventually(t, "the player has left", func() bool { return players() == 0 })
+}
+
+// verify shows a token, and must be answered like this.
+func (c *client) verify(token string, code pb.ResultCode, reason string) {
+	c.t.Helper()
+	c.write(packet(c.t, &pb.VerifyREQ{GameToken: token, GameSvcId: self}))
+	c.want(packet(c.t, &pb.VerifyACK{Result: code, Reason: reason}))
+}
+
+// Each token that is wrong is refused with its code, on a connection that is
+// let in afterwards all the same.
+func TestRefusedTokens(t *testing.T) {
+	c, _, tokens := start(t)
+	c.Launch("game", "-svcindex=1").WaitReady()
+	stranger, err := loginapi.NewSigner()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	sign := func(s *loginapi.Signer, g loginapi.Grant, then time.Time) string {
+		t.Helper()
+		token, err := s.Sign(g, then)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	at := func(then time.Time) string {
+		g := tokens.Grant("clock", self)
+		g.Expires = then.Add(5 * time.Minute)
+		return sign(tokens.Signer, g, then)
+	}
+	good := tokens.New("victim", self)
+	parts := strings.Split(good, ".")
+	head := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+	kid, public := publicKey(t, c)
+	hs256 := head(fmt.Sprintf(`{"alg":"HS256","kid":%q}`, kid)) + "." + parts[1]
+	mac := hmac.New(sha256.New, public)
+	mac.Write([]byte(hs256))
+	used := tokens.New("used", self)
+	p := dial(t, c)
+	p.verify(used, pb.ResultCode_NoError, "")
+	older := tokens.New("older", self)
+	tokens.New("older", self)
+
+	const invalid = "this is no token of ours: log in again"
+	for name, x := range map[string]struct {
+		token  string
+		code   pb.ResultCode
+		reason string
+	}{
+		"nothing":                   {"", pb.ResultCode_TokenInvalid, invalid},
+		"alg none":                  {head(fmt.Sprintf(`{"alg":"none","kid":%q}`, kid)) + "." + parts[1] + ".", pb.ResultCode_TokenInvalid, invalid},
+		"HS256 with the public key": {hs256 + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil)), pb.ResultCode_TokenInvalid, invalid},
+		"an unknown key":            {sign(stranger, tokens.Grant("x", self), now), pb.ResultCode_TokenInvalid, invalid},
+		"another key's name":        {head(`{"alg":"EdDSA","kid":"other"}`) + "." + parts[1] + "." + parts[2], pb.ResultCode_TokenInvalid, invalid},
+		"another uid in it":         {parts[0] + "." + head(fmt.Sprintf(`{"iss":"cellmesh","sub":"root","aud":[%q],"exp":%d,"jti":"x","epoch":1}`, self, now.Add(time.Minute).Unix())) + "." + parts[2], pb.ResultCode_TokenInvalid, invalid},
+		"never counted":             {sign(tokens.Signer, loginapi.Grant{UID: "nobody", Epoch: 9, GameID: self, Expires: now.Add(time.Minute)}, now), pb.ResultCode_TokenInvalid, invalid},
+		"expired":                   {at(now.Add(-time.Hour)), pb.ResultCode_TokenExpired, "the token has expired: log in again"},
+		"not yet valid":             {at(now.Add(time.Hour)), pb.ResultCode_TokenNotYetValid, "the token is not valid yet: try again in a moment"},
+		"for another game":          {tokens.New("elsewhere", "game#7@dev"), pb.ResultCode_GameNotFound, "the game that login chose is gone: log in again"},
+		"used":                      {used, pb.ResultCode_TokenUsed, "the token was used already: log in again"},
+		"of an older login":         {older, pb.ResultCode_LoggedInElsewhere, "you have logged in again since"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := dial(t, c)
+			p.verify(x.token, x.code, x.reason)
+			p.verify(tokens.New(name, self), pb.ResultCode_NoError, "")
+		})
+	}
+	// A used token is no good at another game either, even if it were for that.
+	other := tokens.Grant("two games", self)
+	p = dial(t, c)
+	p.verify(sign(tokens.Signer, other, now), pb.ResultCode_NoError, "")
+	other.GameID = "game#1@dev"
+	q := dial(t, c)
+	q.write(packet(t, &pb.VerifyREQ{GameToken: sign(tokens.Signer, other, now), GameSvcId: "game#1@dev"}))
+	q.want(packet(t, &pb.VerifyACK{Result: pb.ResultCode_TokenUsed, Reason: "the token was used already: log in again"}))
+}
+
+// publicKey is the key that lies in discovery.
+func publicKey(t *testing.T, c *cluster.Cluster) (kid string, public []byte) {
+	t.Helper()
+	for name, text := range c.Registry.Snapshot().Values("login/key/") {
+		var k struct{ Key []byte }
+		if err := json.Unmarshal([]byte(text), &k); err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimPrefix(name, "login/key/"), k.Key
+	}
+	t.Fatal("no key in discovery")
+	return "", nil
+}
+
+// A database that does not answer keeps nobody from playing; who comes meanwhile
+// waits for it, or is told to try again.
+func TestDatabaseBlocked(t *testing.T) {
+	c, game, tokens := start(t)
+	in := dial(t, c)
+	in.verify(tokens.New("in", self), pb.ResultCode_NoError, "")
+	waits, token := dial(t, c), tokens.New("waits", self)
+	release := c.BlockDatabase()
+	waits.write(packet(t, &pb.VerifyREQ{GameToken: token, GameSvcId: self}))
+	cluster.Eventually(t, "the token waits for the database", func() bool { return game.Metric(t, "database_waiting") == 1 })
+	slowest := time.Duration(0)
+	for range 200 {
+		began := time.Now()
+		in.write(packet(t, &pb.EchoREQ{Content: []byte("hi")}))
+		in.want(golden(t, "06 00 e2 77 0a 02 68 69"))
+		slowest = max(slowest, time.Since(began))
+	}
+	t.Logf("an echo took %v at most", slowest)
+	if n := game.Metric(t, "database_waiting"); n != 1 {
+		t.Errorf("%v wait", n)
+	}
+	release()
+	waits.want(golden(t, "02 00 78 9f"))
 }
 
 // Tokens that are refused all the time do not fill the log.
@@ -154,9 +247,9 @@ func TestRefusedTokensAreToldRarely(t *testing.T) {
 
 // A game that is started again has its players back with their next message.
 func TestPlayersComeBack(t *testing.T) {
-	c, game, signer := start(t)
+	c, game, tokens := start(t)
 	p := dial(t, c)
-	p.write(packet(t, &pb.VerifyREQ{GameToken: sign(t, signer, "game#0@dev", time.Now())}))
+	p.write(packet(t, &pb.VerifyREQ{GameToken: tokens.New("1234", self)}))
 	p.want(golden(t, "02 00 78 9f"))
 	if err := game.Stop(); err != nil {
 		t.Fatal(err)

@@ -1,73 +1,118 @@
 // Package desk is the login service: a client asks once, is told who it is and
-// where to go, and the connection ends. desk.go is the program and the one
-// request it answers, choose.go how agent and game are chosen.
+// where to go, and the connection ends.
+//
+// Open desk.go first: the program and its flags. visit.go is one connection,
+// login.go how a request is decided, platforms.go who vouches for clients. The
+// parts are packages beside this one: platform and those below it, identity,
+// choice, limits.
 package desk
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
-	"net"
-	"strconv"
+	"net/netip"
+	"strings"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/davyxu/cellmesh_demo/basefx"
+	"github.com/davyxu/cellmesh_demo/basefx/database"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/hub/hubapi"
+	"github.com/davyxu/cellmesh_demo/svc/login/choice"
+	"github.com/davyxu/cellmesh_demo/svc/login/identity"
+	"github.com/davyxu/cellmesh_demo/svc/login/limits"
 	"github.com/davyxu/cellmesh_demo/svc/login/loginapi"
 	"github.com/davyxu/cellmesh_demo/util/cellnet"
 	"github.com/davyxu/cellmesh_demo/util/discovery"
 	"github.com/davyxu/cellmesh_demo/util/rarely"
 )
 
-// maxUID is the longest uid in bytes.
-const maxUID = 128
-
 // maxRequest is the largest request in bytes.
 const maxRequest = 32 << 10
 
+// maxKnown is how many addresses, and how many accounts, have a rate at a time.
+const maxKnown = 200_000
+
 // Desk is the login service.
 type Desk struct {
-	tokenLife time.Duration
-	patience  time.Duration // with a connection whose one request does not come
-	port      basefx.ClientPort
+	tokenLife   time.Duration
+	rotate      time.Duration // the key for tokens, so often
+	patience    time.Duration // with a connection whose one request does not come
+	addrRate    float64
+	accountRate float64
+	prefer      string
+	port        basefx.ClientPort
+	platforms   platforms
+	database    database.Flags
 
-	app    *basefx.App
-	signer *loginapi.Signer
-	choose *chooser
+	app        *basefx.App
+	life       context.Context
+	signer     *loginapi.Signer
+	logins     *loginapi.Sessions
+	uids       *identity.Store
+	choose     *choice.Chooser
+	versions   *discovery.Config[choice.Versions]
+	perAddr    *limits.Table[netip.Addr]
+	perAccount *limits.Table[account]
 
 	session  cellnet.Config
 	sessions cellnet.Counters
 	outcome  func(string) // counts
 	refusals *rarely.Log
+	failures *rarely.Log
 }
 
 // New makes the login service and adds its flags.
 func New(fs *flag.FlagSet) basefx.Service {
 	d := &Desk{}
 	d.port.Register(fs)
+	d.platforms.register(fs)
+	d.database.Register(fs)
 	fs.DurationVar(&d.tokenLife, "tokenlife", 5*time.Minute, "how long a token is good for")
-	fs.DurationVar(&d.patience, "logintimeout", 10*time.Second, "how long a connection may take to log in")
+	fs.DurationVar(&d.rotate, "keyrotate", 24*time.Hour, "how often the key that signs tokens is replaced; tokens of the one before stay good")
+	fs.DurationVar(&d.patience, "logintimeout", 10*time.Second, "how long a connection may take to send its request")
+	fs.Float64Var(&d.addrRate, "addrrate", 20_000, "most logins a second from one address, twice as many at once; 0 for no limit")
+	fs.Float64Var(&d.accountRate, "accountrate", 100, "most logins a second of one account, twice as many at once; 0 for no limit")
+	fs.StringVar(&d.prefer, "prefer", "", "key=value: among agents and games, prefer those whose metadata says so (version=..., or what they announce)")
 	return d
 }
 
-// Start wires the login service.
-func (d *Desk) Start(_ context.Context, app *basefx.App) (err error) {
-	if d.tokenLife < time.Second || d.tokenLife > loginapi.MaxTokenLife {
+// check refuses flags that make no sense.
+func (d *Desk) check() error {
+	switch {
+	case d.tokenLife < time.Second || d.tokenLife > loginapi.MaxTokenLife:
 		return fmt.Errorf("-tokenlife=%v: from 1s to %v", d.tokenLife, loginapi.MaxTokenLife)
-	}
-	if d.patience <= 0 {
+	case d.rotate < time.Minute:
+		return fmt.Errorf("-keyrotate=%v: at least 1m", d.rotate)
+	case d.patience <= 0:
 		return fmt.Errorf("-logintimeout=%v: must be more than 0", d.patience)
+	case d.addrRate < 0:
+		return fmt.Errorf("-addrrate=%v: must not be negative", d.addrRate)
+	case d.accountRate < 0:
+		return fmt.Errorf("-accountrate=%v: must not be negative", d.accountRate)
+	case d.prefer != "" && !strings.Contains(d.prefer, "="):
+		return fmt.Errorf("-prefer=%s: want key=value", d.prefer)
 	}
-	d.app = app
-	d.refusals = rarely.New()
+	return nil
+}
+
+// Start wires the login service.
+func (d *Desk) Start(ctx context.Context, app *basefx.App) (err error) {
+	if err := d.check(); err != nil {
+		return err
+	}
+	d.app, d.life = app, ctx
+	d.refusals, d.failures = rarely.New(), rarely.New()
+	d.perAddr = newTable[netip.Addr](app, "address", d.addrRate)
+	d.perAccount = newTable[account](app, "account", d.accountRate)
+	if err := d.startAccounts(ctx, app); err != nil {
+		return err
+	}
 	if d.signer, err = loginapi.NewSigner(); err != nil {
 		return err
 	}
-	app.Go("token key", func(ctx context.Context) error { return d.signer.KeepPublished(ctx, app.Registry, app.Log) })
+	app.Go("token key", func(ctx context.Context) error { return d.signer.Keep(ctx, app.Registry, d.rotate, app.Log) })
 	app.Need("memsd", func(snap *discovery.Snapshot) string {
 		if !d.signer.Published(snap) {
 			return "the key for tokens is not stored yet"
@@ -77,11 +122,9 @@ func (d *Desk) Start(_ context.Context, app *basefx.App) (err error) {
 	for _, name := range []string{"agent", "game"} {
 		app.NeedService(name)
 	}
-	hub := hubapi.Join(app)
-	hub.WatchStatus()
-	hub.ReportStatus(func() *pb.ServiceStatus { return &pb.ServiceStatus{} })
-	d.choose = newChooser(app.Registry, app.Allows, hub.Status)
-
+	if err := d.startChoice(app); err != nil {
+		return err
+	}
 	d.outcome = app.CounterBy("logins_total", "Connections to login by outcome: granted, refused, or ended without a request.", "outcome")
 	d.session = cellnet.Config{Framing: cellnet.ClientFraming, MaxFrame: maxRequest, Counters: &d.sessions}
 	return app.ServeClients(&d.port, &cellnet.Acceptor{
@@ -93,105 +136,43 @@ func (d *Desk) Start(_ context.Context, app *basefx.App) (err error) {
 	})
 }
 
-// visit is one connection of a client.
-type visit struct {
-	desk     *Desk
-	session  *cellnet.Session
-	answered bool
-}
-
-var (
-	errAnswered = errors.New("login: answered")
-	errNoLogin  = errors.New("login: a message other than LoginREQ")
-)
-
-// Frame answers the one request.
-func (v *visit) Frame(b []byte) error {
-	if v.answered {
-		return nil // closing
-	}
-	if cellnet.MessageID(b) != pb.LoginREQID {
-		return fmt.Errorf("%w: ID %d", errNoLogin, cellnet.MessageID(b))
-	}
-	var req pb.LoginREQ
-	if err := proto.Unmarshal(b[2:], &req); err != nil {
-		return fmt.Errorf("decode LoginREQ: %w", err)
-	}
-	ack := v.desk.login(&req)
-	if ack.Result == pb.ResultCode_NoError {
-		v.desk.outcome("granted")
-	} else {
-		v.desk.outcome("refused")
-		v.refused(&req, ack)
-	}
-	body, err := proto.Marshal(ack)
+// startAccounts wires who clients are: the database and the platforms.
+func (d *Desk) startAccounts(ctx context.Context, app *basefx.App) error {
+	tables, err := d.platforms.check()
 	if err != nil {
-		return fmt.Errorf("encode LoginACK: %w", err)
-	}
-	v.answered = true
-	if err := v.session.SendMessage(pb.LoginACKID, body); err != nil {
 		return err
 	}
-	v.session.Close(errAnswered)
+	db, err := database.Open(app, &d.database, append(tables, identity.Tables(), loginapi.SessionTables())...)
+	if err != nil {
+		return err
+	}
+	d.uids, d.logins = identity.New(db), loginapi.NewSessions(db)
+	return d.platforms.start(ctx, app, db)
+}
+
+// startChoice wires how agent and game are chosen.
+func (d *Desk) startChoice(app *basefx.App) (err error) {
+	hub := hubapi.Join(app)
+	hub.WatchStatus()
+	hub.ReportStatus(func() *pb.ServiceStatus { return &pb.ServiceStatus{} })
+	var strategy choice.Strategy = choice.Two{}
+	if key, value, ok := strings.Cut(d.prefer, "="); ok {
+		strategy = choice.Prefer{Key: key, Value: value, Next: strategy}
+	}
+	d.choose = choice.New(app.Registry, app.Allows, hub.Status, strategy)
+	d.versions, err = discovery.Bind(app.Registry, choice.VersionsKey, choice.Versions{}, app.Log)
+	if err != nil {
+		return err
+	}
+	app.Go("versions", func(ctx context.Context) error { d.versions.Run(ctx, nil); return nil })
 	return nil
 }
 
-// refused tells the operator, without what proves who the client is.
-func (v *visit) refused(req *pb.LoginREQ, ack *pb.LoginACK) {
-	if unsaid, ok := v.desk.refusals.Say(); ok {
-		v.desk.app.Log.Info("login refused", "uid", clip(req.Uid), "platform", clip(req.Platform), "remote", v.session.RemoteAddr(),
-			"result", ack.Result, "reason", ack.Reason, "unsaid", unsaid)
-	}
-}
-
-// clip makes sure that what a client says about itself does not fill the log.
-func clip(s string) string { return s[:min(len(s), maxUID)] }
-
-// Batch has nothing to do: the answer was sent at once.
-func (v *visit) Batch() {}
-
-// Closed has nothing to give back.
-func (v *visit) Closed(reason error) {
-	if !v.answered {
-		v.desk.outcome("ended")
-		v.desk.app.Log.Debug("connection ended without a login", "remote", v.session.RemoteAddr(), "reason", reason)
-	}
-}
-
-// login decides about one request.
-func (d *Desk) login(req *pb.LoginREQ) *pb.LoginACK {
-	deny := func(code pb.ResultCode, format string, args ...any) *pb.LoginACK {
-		return &pb.LoginACK{Result: code, Reason: fmt.Sprintf(format, args...)}
-	}
-	switch {
-	case req.Platform != "demo":
-		return deny(pb.ResultCode_PlatformUnknown, "platform %q is not switched on here; demo is", clip(req.Platform))
-	case req.Uid == "" || len(req.Uid) > maxUID:
-		return deny(pb.ResultCode_CredentialInvalid, "a uid has 1 to %d bytes", maxUID)
-	}
-	agent, wan, code := d.choose.agent()
-	if code != pb.ResultCode_NoError {
-		return deny(code, "no agent is up that clients can reach")
-	}
-	game, code := d.choose.game()
-	if code != pb.ResultCode_NoError {
-		return deny(code, "no game is up")
-	}
-	host, portText, err := net.SplitHostPort(wan)
-	port, perr := strconv.Atoi(portText)
-	if err != nil || perr != nil {
-		return deny(pb.ResultCode_AgentAddressError, "%s announces the address %q", agent, wan)
-	}
-	now := time.Now()
-	token, err := d.signer.Sign(loginapi.Grant{
-		UID:     req.Uid,
-		Epoch:   uint64(now.UnixMicro()), // until logins are counted in the players' store
-		GameID:  game,
-		Expires: now.Add(d.tokenLife),
-	}, now)
-	if err != nil {
-		d.app.Log.Error("login failed", "uid", req.Uid, "err", err)
-		return deny(pb.ResultCode_InternalError, "the server failed")
-	}
-	return &pb.LoginACK{Server: &pb.LoginACK_Server{Ip: host, Port: int32(port)}, GameToken: token, GameSvcId: game}
+// newTable makes a table of rates and shows how large it is.
+func newTable[K comparable](app *basefx.App, of string, perSecond float64) *limits.Table[K] {
+	t := limits.New[K](perSecond, max(int(2*perSecond), 1), maxKnown)
+	labels := map[string]string{"of": of}
+	app.Gauge("login_rates", "Addresses and accounts whose rate of logins is known.", labels, func() float64 { return float64(t.Len()) })
+	app.Counter("login_rates_overflow_total", "Of them forgotten early, because there were too many.", labels, func() float64 { return float64(t.Overflow()) })
+	return t
 }

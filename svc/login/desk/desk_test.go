@@ -8,6 +8,7 @@ import (
 	"flag"
 	"io"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -27,9 +28,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const timeout = time.Minute
 
-// login is a running login service, in a cluster of one agent and one game that
+// service is a running login service, in a cluster of one agent and one game that
 // exist on paper.
-type login struct {
+type service struct {
 	t           *testing.T
 	addr        string
 	reg         discovery.Registry
@@ -37,9 +38,9 @@ type login struct {
 	log         logBuffer
 }
 
-func launch(t *testing.T, args ...string) *login {
+func launch(t *testing.T, args ...string) *service {
 	memory := discovery.NewMemory()
-	l := &login{t: t, reg: memory.Open()}
+	l := &service{t: t, reg: memory.Open()}
 	t.Cleanup(func() { l.reg.Close() })
 	register := func(name string, meta map[string]string) discovery.Lease {
 		lease, err := l.reg.Register(t.Context(), discovery.Service{Name: name, Group: "dev", State: discovery.Ready, Meta: meta})
@@ -58,7 +59,7 @@ func launch(t *testing.T, args ...string) *login {
 		reg := memory.Open()
 		defer reg.Close()
 		err = basefx.Run(ctx, "login", New, basefx.Options{
-			Args:   append([]string{"-flagfile=", "-httpaddr=", "-loglevel=debug"}, args...),
+			Args:   append([]string{"-flagfile=", "-httpaddr=", "-loglevel=debug", "-platforms=demo", "-database=sqlite:" + filepath.Join(t.TempDir(), "x.db")}, args...),
 			Stdout: &l.log, Stderr: &l.log, Registry: reg,
 			Ready: func(a *basefx.App) { l.addr = a.Self().Meta[discovery.MetaWAN]; close(ready) },
 		})
@@ -82,7 +83,7 @@ func launch(t *testing.T, args ...string) *login {
 }
 
 // dial connects as a plain TCP client.
-func (l *login) dial() net.Conn {
+func (l *service) dial() net.Conn {
 	l.t.Helper()
 	conn, err := net.Dial("tcp", l.addr)
 	if err != nil {
@@ -107,9 +108,13 @@ func packet(t *testing.T, m pb.Message) []byte {
 
 // ask sends a request and reads the answer, behind which the connection must
 // end.
-func (l *login) ask(request []byte) *pb.LoginACK {
+func (l *service) ask(request []byte) *pb.LoginACK {
 	l.t.Helper()
-	conn := l.dial()
+	return l.askOn(l.dial(), request)
+}
+
+func (l *service) askOn(conn net.Conn, request []byte) *pb.LoginACK {
+	l.t.Helper()
 	if _, err := conn.Write(request); err != nil {
 		l.t.Fatal(err)
 	}
@@ -123,7 +128,7 @@ func (l *login) ask(request []byte) *pb.LoginACK {
 	return l.parse(b[2:])
 }
 
-func (l *login) parse(frame []byte) *pb.LoginACK {
+func (l *service) parse(frame []byte) *pb.LoginACK {
 	l.t.Helper()
 	if id := binary.LittleEndian.Uint16(frame); id != 46204 {
 		l.t.Fatalf("message ID %d is not LoginACK", id)
@@ -136,7 +141,7 @@ func (l *login) parse(frame []byte) *pb.LoginACK {
 }
 
 // granted checks a grant as agent and game will.
-func (l *login) granted(ack *pb.LoginACK, uid string) {
+func (l *service) granted(ack *pb.LoginACK, uid string) {
 	l.t.Helper()
 	if ack.Result != pb.ResultCode_NoError || ack.Server.GetIp() != "127.0.0.1" || ack.Server.GetPort() != 8001 || ack.GameSvcId != "game#0@dev" {
 		l.t.Errorf("answered %v", ack)
@@ -288,13 +293,25 @@ func TestIdle(t *testing.T) {
 }
 
 func TestFlags(t *testing.T) {
-	for _, arg := range []string{"-tokenlife=1h", "-tokenlife=0", "-logintimeout=0s", "-tlscert=x"} {
+	for _, arg := range []string{"-tokenlife=1h", "-tokenlife=0", "-logintimeout=0s", "-tlscert=x", "-platforms=", "-platforms=steam",
+		"-platforms=demo,oidc", "-addrrate=-1", "-accountrate=-1", "-maxchecks=0", "-checktimeout=0s", "-prefer=eu",
+		"-keyrotate=1s", "-database=oracle:x"} {
 		err := basefx.Run(t.Context(), "login", func(fs *flag.FlagSet) basefx.Service { return New(fs) }, basefx.Options{
-			Args: []string{"-flagfile=", "-httpaddr=", arg}, Stdout: io.Discard, Stderr: io.Discard, Registry: discovery.NewMemory().Open(),
+			Args: []string{"-flagfile=", "-httpaddr=", "-platforms=demo", "-database=sqlite:" + filepath.Join(t.TempDir(), "x.db"), arg}, Stdout: io.Discard, Stderr: io.Discard, Registry: discovery.NewMemory().Open(),
 		})
-		name, _, _ := strings.Cut(arg, "=")
+		name, _, _ := strings.Cut(strings.Replace(arg, "platforms=demo,", "", 1), "=")
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", arg, err)
+		}
+	}
+}
+
+// eventually polls until ok says so.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(timeout); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", timeout, what)
 		}
 	}
 }

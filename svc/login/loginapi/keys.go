@@ -53,37 +53,49 @@ func publicKey(snap *discovery.Snapshot, kid string, now time.Time) (ed25519.Pub
 	return ed25519.PublicKey(p.Key), nil
 }
 
-// Publish puts the public key into discovery.
-func (s *Signer) Publish(ctx context.Context, reg discovery.Registry) error {
-	text, err := json.MarshalIndent(published{"EdDSA", s.public, time.Now().Add(keyLife).UTC()}, "", "  ")
+// publish puts the public key into discovery, for keyLife from now on.
+func (k *key) publish(ctx context.Context, reg discovery.Registry) error {
+	text, err := json.MarshalIndent(published{"EdDSA", k.public, time.Now().Add(keyLife).UTC()}, "", "  ")
 	if err != nil {
 		return err
 	}
-	return discovery.Set(ctx, reg, keyPrefix+s.kid, string(text))
+	return discovery.Set(ctx, reg, keyPrefix+k.kid, string(text))
+}
+
+// Publish puts the public key into discovery.
+func (s *Signer) Publish(ctx context.Context, reg discovery.Registry) error {
+	return s.current.Load().publish(ctx, reg)
 }
 
 // Published reports whether those who verify can see the key already.
 func (s *Signer) Published(snap *discovery.Snapshot) bool {
-	_, err := publicKey(snap, s.kid, time.Now())
+	_, err := publicKey(snap, s.current.Load().kid, time.Now())
 	return err == nil
 }
 
-// KeepPublished publishes the key, again in good time before it expires, and
-// again if it is no longer there (discovery may have lost its data). It removes
-// expired keys of logins that are gone. It goes on whatever discovery says,
-// tells log what keeps it from publishing, once for each reason, and returns nil
-// when ctx is done.
-func (s *Signer) KeepPublished(ctx context.Context, reg discovery.Registry, log *slog.Logger) error {
+// Keep keeps the key published: again in good time before it expires, and again
+// if it is no longer there (discovery may have lost its data). Every so often it
+// changes the key; tokens of the one before stay good, as its public half does not
+// expire before they do. It removes expired keys, also of logins that are gone. It
+// goes on whatever discovery says, tells log what keeps it from publishing, once
+// for each reason, and returns nil when ctx is done.
+func (s *Signer) Keep(ctx context.Context, reg discovery.Registry, rotate time.Duration, log *slog.Logger) error {
 	said := ""
+	due := time.Now().Add(rotate)
 	for ctx.Err() == nil {
-		err := s.Publish(ctx, reg)
+		err := s.Publish(ctx, reg) // also a last time before a change: for longer than tokens live
+		if err == nil && !time.Now().Before(due) {
+			if err = s.change(ctx, reg); err == nil {
+				due = time.Now().Add(rotate)
+			}
+		}
 		if err == nil {
 			err = removeExpired(ctx, reg)
 		}
 		switch {
 		case err == nil:
 			said = ""
-			s.awaitNeed(ctx, reg)
+			s.awaitNeed(ctx, reg, due)
 			continue
 		case ctx.Err() == nil && err.Error() != said:
 			said = err.Error()
@@ -97,9 +109,23 @@ func (s *Signer) KeepPublished(ctx context.Context, reg discovery.Registry, log 
 	return nil
 }
 
-// awaitNeed returns when the key has to be published again.
-func (s *Signer) awaitNeed(ctx context.Context, reg discovery.Registry) {
-	ctx, cancel := context.WithTimeout(ctx, keyRenew)
+// change signs with a new key from now on. It is published first, so that games
+// know it when its first token comes.
+func (s *Signer) change(ctx context.Context, reg discovery.Registry) error {
+	next, err := newKey()
+	if err != nil {
+		return err
+	}
+	if err := next.publish(ctx, reg); err != nil {
+		return err
+	}
+	s.current.Store(next)
+	return nil
+}
+
+// awaitNeed returns when the key has to be published again, or changed.
+func (s *Signer) awaitNeed(ctx context.Context, reg discovery.Registry, due time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, min(keyRenew, time.Until(due)))
 	defer cancel()
 	for snap := reg.Snapshot(); s.Published(snap); {
 		next, err := reg.Wait(ctx, snap.Revision())

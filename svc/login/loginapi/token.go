@@ -2,8 +2,16 @@
 // is, and how to check them.
 //
 // A token is a JWT signed with Ed25519. Each login process has a key of its
-// own; the private half never leaves it, the public half lies in discovery
-// (keys.go), where those who verify read it live. Open token.go first.
+// own, and a new one every so often; the private half never leaves it, the
+// public half lies in discovery (keys.go), where those who verify read it live.
+//
+// A token opens one session, and only that of the newest login of its uid: this
+// is kept in the database that login and game share (sessions.go), because it
+// must hold across all games, however they are started and stopped. Logins are
+// numbered there: of two sessions of one uid the one of the higher epoch is
+// right, wherever they are.
+//
+// Open token.go first.
 package loginapi
 
 import (
@@ -12,6 +20,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5" // the maintained successor of dgrijalva/jwt-go
@@ -29,6 +38,7 @@ const leeway = 10 * time.Second
 var (
 	ErrInvalid       = errors.New("token is invalid")
 	ErrExpired       = errors.New("token has expired")
+	ErrEarly         = errors.New("token is not valid yet")
 	ErrOtherAudience = errors.New("token is for another service")
 )
 
@@ -47,20 +57,35 @@ type claims struct {
 	Epoch uint64 `json:"epoch"`
 }
 
-// Signer makes tokens with one key.
+// Signer makes tokens, with one key at a time. Any goroutine may use it.
 type Signer struct {
+	current atomic.Pointer[key]
+}
+
+// key is a pair of keys and its name.
+type key struct {
 	kid     string
 	private ed25519.PrivateKey
 	public  ed25519.PublicKey
 }
 
-// NewSigner makes a signer with a new key.
-func NewSigner() (*Signer, error) {
+func newKey() (*key, error) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make a key for tokens: %w", err)
 	}
-	return &Signer{kid: rand.Text(), private: private, public: public}, nil
+	return &key{kid: rand.Text(), private: private, public: public}, nil
+}
+
+// NewSigner makes a signer with a new key.
+func NewSigner() (*Signer, error) {
+	k, err := newKey()
+	if err != nil {
+		return nil, err
+	}
+	s := &Signer{}
+	s.current.Store(k)
+	return s, nil
 }
 
 // Sign makes the token that says g from now on, for at most MaxTokenLife. An
@@ -84,8 +109,9 @@ func (s *Signer) Sign(g Grant, now time.Time) (string, error) {
 		},
 		Epoch: g.Epoch,
 	})
-	t.Header["kid"] = s.kid
-	token, err := t.SignedString(s.private)
+	k := s.current.Load()
+	t.Header["kid"] = k.kid
+	token, err := t.SignedString(k.private)
 	if err != nil {
 		return "", fmt.Errorf("sign token: %w", err)
 	}
@@ -112,8 +138,9 @@ func NewVerifier(registry discovery.Registry) *Verifier {
 	return &Verifier{registry, parser, keyPatience}
 }
 
-// Verify says what token grants at the game self. The error wraps ErrInvalid,
-// ErrExpired or ErrOtherAudience. It takes up to a second if the token's key is
+// Verify says what token grants at the game self; Sessions.Redeem says whether
+// it still does. The error wraps ErrInvalid, ErrExpired, ErrEarly or
+// ErrOtherAudience. It takes up to a second if the token's key is
 // not known, or until ctx is done.
 func (v *Verifier) Verify(ctx context.Context, token, self string) (Grant, error) {
 	var c claims
@@ -127,6 +154,8 @@ func (v *Verifier) Verify(ctx context.Context, token, self string) (Grant, error
 	switch {
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return Grant{}, fmt.Errorf("%w: %w", ErrExpired, err)
+	case errors.Is(err, jwt.ErrTokenNotValidYet), errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
+		return Grant{}, fmt.Errorf("%w: %w", ErrEarly, err)
 	case err != nil:
 		return Grant{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	case c.Subject == "" || c.ID == "" || len(c.Audience) != 1:

@@ -31,6 +31,9 @@ type office struct {
 	reg discovery.Registry
 }
 
+// pair is the key of this moment.
+func (s *Signer) pair() *key { return s.current.Load() }
+
 func newOffice(t testing.TB) office {
 	reg := discovery.NewMemory().Open()
 	t.Cleanup(func() { reg.Close() })
@@ -68,7 +71,7 @@ func (o office) forge(t testing.TB, method jwt.SigningMethod, key any, change fu
 		"iat": time.Now().Unix(), "nbf": time.Now().Unix(), "exp": time.Now().Add(time.Minute).Unix(),
 	}
 	tok := jwt.NewWithClaims(method, c)
-	tok.Header["kid"] = o.kid
+	tok.Header["kid"] = o.pair().kid
 	if change != nil {
 		change(tok.Header, c)
 	}
@@ -95,7 +98,7 @@ func TestToken(t *testing.T) {
 	}
 	// The tests below forge tokens that are refused for one thing each; this one
 	// has nothing wrong.
-	if _, err := o.Verify(t.Context(), o.forge(t, jwt.SigningMethodEdDSA, o.private, nil), game); err != nil {
+	if _, err := o.Verify(t.Context(), o.forge(t, jwt.SigningMethodEdDSA, o.pair().private, nil), game); err != nil {
 		t.Error(err)
 	}
 }
@@ -117,7 +120,7 @@ func TestRefusedTokens(t *testing.T) {
 	good := o.sign(t, grant())
 	parts := strings.Split(good, ".")
 	claim := func(name string, v any) string {
-		return o.forge(t, jwt.SigningMethodEdDSA, o.private, func(_ map[string]any, c jwt.MapClaims) {
+		return o.forge(t, jwt.SigningMethodEdDSA, o.pair().private, func(_ map[string]any, c jwt.MapClaims) {
 			if v == nil {
 				delete(c, name)
 			} else {
@@ -126,7 +129,7 @@ func TestRefusedTokens(t *testing.T) {
 		})
 	}
 	header := func(name string, v any) string {
-		return o.forge(t, jwt.SigningMethodEdDSA, o.private, func(h map[string]any, _ jwt.MapClaims) {
+		return o.forge(t, jwt.SigningMethodEdDSA, o.pair().private, func(h map[string]any, _ jwt.MapClaims) {
 			if v == nil {
 				delete(h, name)
 			} else {
@@ -151,22 +154,22 @@ func TestRefusedTokens(t *testing.T) {
 		"four parts":   {good + ".x", ErrInvalid},
 		"no signature": {parts[0] + "." + parts[1] + ".", ErrInvalid},
 		"another body": {parts[0] + "." + encode(map[string]any{"iss": issuer, "sub": "mallory", "aud": game, "jti": "x", "exp": time.Now().Add(time.Minute).Unix()}) + "." + parts[2], ErrInvalid},
-		"another head": {encode(map[string]any{"alg": "EdDSA", "kid": friend.kid}) + "." + parts[1] + "." + parts[2], ErrInvalid},
+		"another head": {encode(map[string]any{"alg": "EdDSA", "kid": friend.pair().kid}) + "." + parts[1] + "." + parts[2], ErrInvalid},
 		"alg none":     {o.forge(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil), ErrInvalid},
 		"HS256 with the public key": {
-			o.forge(t, jwt.SigningMethodHS256, []byte(o.public), nil), ErrInvalid},
+			o.forge(t, jwt.SigningMethodHS256, []byte(o.pair().public), nil), ErrInvalid},
 		"HS256 with the key's text in discovery": {
 			o.forge(t, jwt.SigningMethodHS256, []byte(keyText(t, o)), nil), ErrInvalid},
-		"another's key under our kid": {o.forge(t, jwt.SigningMethodEdDSA, friend.private, nil), ErrInvalid},
-		"our key under another's kid": {header("kid", friend.kid), ErrInvalid},
-		"a kid nobody published":      {header("kid", stranger.kid), ErrInvalid},
+		"another's key under our kid": {o.forge(t, jwt.SigningMethodEdDSA, friend.pair().private, nil), ErrInvalid},
+		"our key under another's kid": {header("kid", friend.pair().kid), ErrInvalid},
+		"a kid nobody published":      {header("kid", stranger.pair().kid), ErrInvalid},
 		"no kid":                      {header("kid", nil), ErrInvalid},
 		"a kid that is a number":      {header("kid", 7), ErrInvalid},
 		"an empty kid":                {header("kid", ""), ErrInvalid},
 		"expired":                     {claim("exp", time.Now().Add(-time.Minute).Unix()), ErrExpired},
 		"without an end":              {claim("exp", nil), ErrInvalid},
-		"not yet valid":               {claim("nbf", time.Now().Add(time.Minute).Unix()), ErrInvalid},
-		"from the future":             {claim("iat", time.Now().Add(time.Minute).Unix()), ErrInvalid},
+		"not yet valid":               {claim("nbf", time.Now().Add(time.Minute).Unix()), ErrEarly},
+		"from the future":             {claim("iat", time.Now().Add(time.Minute).Unix()), ErrEarly},
 		"another issuer":              {claim("iss", "somebody"), ErrInvalid},
 		"no issuer":                   {claim("iss", nil), ErrInvalid},
 		"no uid":                      {claim("sub", nil), ErrInvalid},
@@ -181,7 +184,7 @@ func TestRefusedTokens(t *testing.T) {
 		if !errors.Is(err, c.err) || g != (Grant{}) {
 			t.Errorf("%s: %v, %v, want %v", name, g, err, c.err)
 		}
-		for _, other := range []error{ErrInvalid, ErrExpired, ErrOtherAudience} {
+		for _, other := range []error{ErrInvalid, ErrExpired, ErrEarly, ErrOtherAudience} {
 			if other != c.err && errors.Is(err, other) {
 				t.Errorf("%s: %v is also %v", name, err, other)
 			}
@@ -200,7 +203,7 @@ func TestRefusedTokens(t *testing.T) {
 }
 
 func keyText(t *testing.T, o office) string {
-	text, ok := o.reg.Snapshot().Value(keyPrefix + o.kid)
+	text, ok := o.reg.Snapshot().Value(keyPrefix + o.pair().kid)
 	if !ok {
 		t.Fatal("no key")
 	}
@@ -252,12 +255,12 @@ func TestWrongKeys(t *testing.T) {
 	later := time.Now().Add(time.Hour)
 	for what, text := range map[string]string{
 		"no JSON":           "{",
-		"another algorithm": key("RS256", o.public, later),
-		"half a key":        key("EdDSA", o.public[:16], later),
-		"an expired key":    key("EdDSA", o.public, time.Now().Add(-time.Second)),
+		"another algorithm": key("RS256", o.pair().public, later),
+		"half a key":        key("EdDSA", o.pair().public[:16], later),
+		"an expired key":    key("EdDSA", o.pair().public, time.Now().Add(-time.Second)),
 		"another key":       key("EdDSA", make([]byte, ed25519.PublicKeySize), later),
 	} {
-		if err := discovery.Set(t.Context(), o.reg, keyPrefix+o.kid, text); err != nil {
+		if err := discovery.Set(t.Context(), o.reg, keyPrefix+o.pair().kid, text); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := o.Verify(t.Context(), token, game); !errors.Is(err, ErrInvalid) {
@@ -275,7 +278,7 @@ func keep(t *testing.T, reg discovery.Registry) (*Signer, *strings.Builder) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	log := &strings.Builder{}
-	go func() { done <- s.KeepPublished(ctx, reg, slog.New(slog.NewTextHandler(log, nil))) }()
+	go func() { done <- s.Keep(ctx, reg, 100*time.Hour, slog.New(slog.NewTextHandler(log, nil))) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -309,7 +312,7 @@ func TestKeyStaysPublished(t *testing.T) {
 			time.Sleep(7 * time.Minute)
 			works(fmt.Sprint("after ", 7*i, " minutes"))
 		}
-		if err := discovery.Delete(t.Context(), reg, keyPrefix+s.kid); err != nil {
+		if err := discovery.Delete(t.Context(), reg, keyPrefix+s.pair().kid); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -325,7 +328,7 @@ func TestKeyStaysPublished(t *testing.T) {
 		if err := discovery.Set(t.Context(), reg, keyPrefix+"by hand", "no key of ours"); err != nil {
 			t.Fatal(err)
 		}
-		there := func() bool { _, ok := reg.Snapshot().Value(keyPrefix + gone.kid); return ok }
+		there := func() bool { _, ok := reg.Snapshot().Value(keyPrefix + gone.pair().kid); return ok }
 		time.Sleep(keyLife - time.Minute)
 		if !there() || !gone.Published(reg.Snapshot()) {
 			t.Error("the key of a login that has gone is gone before its tokens")
@@ -338,6 +341,60 @@ func TestKeyStaysPublished(t *testing.T) {
 			t.Error("what is no key of ours was removed")
 		}
 		works("at the end")
+	})
+}
+
+// A key is changed every so often, and no token is refused for it, from the
+// first second to the last, nor is more than one old key left.
+func TestKeyRotates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg := discovery.NewMemory().Open()
+		t.Cleanup(func() { reg.Close() })
+		s, err := NewSigner()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error)
+		go func() { done <- s.Keep(ctx, reg, 2*time.Hour, slog.New(slog.DiscardHandler)) }()
+		defer func() { cancel(); <-done }()
+		synctest.Wait()
+		v := NewVerifier(reg)
+		v.patience = 0
+		type signed struct {
+			token string
+			ends  time.Time
+		}
+		var live []signed
+		kids := map[string]bool{}
+		for range 12 * 12 {
+			now := time.Now()
+			token, err := s.Sign(Grant{UID: "alice", Epoch: 1, GameID: game, Expires: now.Add(MaxTokenLife)}, now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			kids[s.pair().kid] = true
+			live = append(live, signed{token, now.Add(MaxTokenLife)})
+			for len(live) > 0 && live[0].ends.Before(now) {
+				live = live[1:]
+			}
+			for _, l := range live {
+				if _, err := v.Verify(t.Context(), l.token, game); err != nil {
+					t.Fatalf("a token with %v to live: %v", l.ends.Sub(now), err)
+				}
+			}
+			n := 0
+			for range reg.Snapshot().Values(keyPrefix) {
+				n++
+			}
+			if n > 2 {
+				t.Fatalf("%d keys are published", n)
+			}
+			time.Sleep(5 * time.Minute)
+		}
+		if len(kids) != 6 {
+			t.Errorf("%d keys in 12 hours, want 6", len(kids))
+		}
 	})
 }
 

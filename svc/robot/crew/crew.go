@@ -1,8 +1,8 @@
 // Package crew is the robot program: it gets robots in, has them play for a
 // while and tells how it went.
 //
-// crew.go is the program and its phases, enter.go how a robot gets in, source.go
-// from which addresses, watch.go what is told while they play, report.go what is
+// crew.go is the program and its phases, enter.go how a robot gets in, logins.go
+// those that only log in, source.go from which addresses, watch.go what is told while they play, report.go what is
 // told at the end. What only some systems have is in the files named after them.
 package crew
 
@@ -73,6 +73,8 @@ type flags struct {
 	uid      string
 	platform string
 	secret   string
+	tls      bool
+	ca       string
 	json     string
 }
 
@@ -104,6 +106,8 @@ func New(fs *flag.FlagSet) basefx.Service {
 	fs.StringVar(&f.uid, "uid", "robot", "uids begin with this; a number follows")
 	fs.StringVar(&f.platform, "platform", "demo", "who vouches for the uids")
 	fs.StringVar(&f.secret, "credential", "", "what the platform asks for")
+	fs.BoolVar(&f.tls, "tls", false, "use TLS, to login and agent")
+	fs.StringVar(&f.ca, "ca", "", "file with the certificates (PEM) to trust with -tls, instead of the system's")
 	fs.StringVar(&f.json, "json", "", "write the report to this file as JSON")
 	basefx.Default(fs, "loglevel", "error")
 	basefx.Default(fs, "httpaddr", "")
@@ -133,6 +137,8 @@ func (f *flags) check() error {
 		return fmt.Errorf("-for, -warmup, -grace and -ramp cannot be negative")
 	case f.commType != "tcp" && f.commType != "ws":
 		return fmt.Errorf("-commtype=%s: tcp or ws", f.commType)
+	case f.scenario == "login" && (f.noToken || f.idle > 0 || f.rate > 0):
+		return fmt.Errorf("-scenario=login: -noverify-token, -idle and -rate have no place there")
 	case f.noToken && f.agent == "":
 		return fmt.Errorf("-noverify-token: give the foreign server's address with -agent=host:port")
 	}
@@ -210,6 +216,9 @@ func (c *Crew) perform(ctx context.Context, background *sync.WaitGroup) error {
 		case <-entering.Done():
 		}
 	})
+	if c.scenario.New == nil {
+		return c.performLogins(ctx, entering)
+	}
 	start := time.Now()
 	c.conns = c.enterAll(ctx, entering)
 	c.entered = time.Since(start)

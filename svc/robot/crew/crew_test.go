@@ -78,6 +78,25 @@ func TestCluster(t *testing.T) {
 	}
 }
 
+// Robots that only log in, over TCP and WebSocket; and what they say when they
+// are not let in.
+func TestLogins(t *testing.T) {
+	c := cluster.Start(t)
+	login := "-login=" + c.Addr("login#0@dev")
+	for _, commType := range []string{"tcp", "ws"} {
+		r := mustRun(t, "-scenario=login", "-n=5", "-commtype="+commType, login)
+		if op := r.Op("login"); r.Online != 5 || len(r.Errors) > 0 || op == nil || op.Count < 5 {
+			t.Errorf("%+v", r)
+		}
+	}
+	if _, _, err := run(t, "-scenario=login", "-platform=steam", login); err == nil || !strings.Contains(err.Error(), "PlatformUnknown") {
+		t.Errorf("%v", err)
+	}
+	if _, _, err := run(t, "-scenario=login", "-idle=1", login); err == nil || !strings.Contains(err.Error(), "-idle") {
+		t.Errorf("%v", err)
+	}
+}
+
 // Robots play against a server that is not ours; output is what programs that
 // follow it wait for.
 func TestForeignServer(t *testing.T) {

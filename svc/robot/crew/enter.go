@@ -2,6 +2,7 @@ package crew
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -33,6 +34,7 @@ type door struct {
 	crew      *Crew
 	session   *cellnet.Config
 	registry  discovery.Registry // nil: not needed
+	tls       *tls.Config        // nil: not used
 	loggingIn *tally.Op
 	connect   *tally.Op
 }
@@ -42,18 +44,14 @@ type door struct {
 // entering is over when no more shall.
 func (c *Crew) enterAll(ctx, entering context.Context) []*clientapi.Conn {
 	f := &c.flags
-	d := &door{crew: c, loggingIn: c.enter.Op("login"), connect: c.enter.Op("connect")}
-	d.session = &cellnet.Config{Framing: cellnet.ClientFraming, DialContext: c.sources.dial, Linger: time.Second}
+	d, err := c.newDoor(entering)
+	if err != nil {
+		c.tally.Error("find login", err.Error())
+		return nil
+	}
 	script := c.scenario.New(&c.run.Options)
 	for i := range f.n {
 		c.robots = append(c.robots, player.New(c.run, i, fmt.Sprint(f.uid, i), script))
-	}
-	if !f.noToken && f.login == "" {
-		d.registry = c.app.Discover()
-		if err := d.awaitLogin(entering); err != nil {
-			c.tally.Error("find login", err.Error())
-			return nil
-		}
 	}
 	all := make([]*clientapi.Conn, f.n+f.idle)
 	next := make(chan int)
@@ -87,6 +85,33 @@ func (c *Crew) enterAll(ctx, entering context.Context) []*clientapi.Conn {
 		in = append(in, conn)
 	}
 	return in
+}
+
+// newDoor waits until there is a login, if one is needed.
+func (c *Crew) newDoor(ctx context.Context) (*door, error) {
+	f := &c.flags
+	d := &door{crew: c, loggingIn: c.enter.Op("login"), connect: c.enter.Op("connect")}
+	d.session = &cellnet.Config{Framing: cellnet.ClientFraming, DialContext: c.sources.dial, Linger: time.Second}
+	if f.tls {
+		var err error
+		if d.tls, err = clientapi.TrustTLS(f.ca); err != nil {
+			return nil, err
+		}
+	}
+	if !f.noToken && f.login == "" {
+		d.registry = c.app.Discover()
+		return d, d.awaitLogin(ctx)
+	}
+	return d, nil
+}
+
+// config is what a robot says of itself.
+func (d *door) config(uid string) *clientapi.Config {
+	f := &d.crew.flags
+	return &clientapi.Config{
+		CommType: f.commType, Version: "1.0", Platform: f.platform, UID: uid, Credential: f.secret,
+		Features: uint32(pb.VerifyREQ_Reject), Timeout: enterTimeout, Session: d.session, Beats: &d.crew.beats, TLS: d.tls,
+	}
 }
 
 // feed hands out the numbers of who is to get in, no faster than -ramp.
@@ -124,10 +149,7 @@ func (d *door) robot(ctx context.Context, i int) *clientapi.Conn {
 // counted.
 func (d *door) enter(ctx context.Context, i int, h clientapi.Handler) *clientapi.Conn {
 	f := &d.crew.flags
-	cfg := &clientapi.Config{
-		CommType: f.commType, Version: "1.0", Platform: f.platform, UID: fmt.Sprint(f.uid, i), Credential: f.secret,
-		Features: uint32(pb.VerifyREQ_Reject), Timeout: enterTimeout, Session: d.session, Beats: &d.crew.beats,
-	}
+	cfg := d.config(fmt.Sprint(f.uid, i))
 	grant := clientapi.Grant{Agent: f.agent, Token: "robot"}
 	if !f.noToken {
 		start := time.Now()

@@ -15,7 +15,8 @@ import (
 type Scenario struct {
 	Name string
 	Does string // in a line
-	// New is called once per run; what it returns is called once per robot.
+	// New is called once per run; what it returns is called once per robot. Nil:
+	// the robots do not play, they log in again and again.
 	New func(*player.Options) func(*player.Robot)
 }
 
@@ -24,6 +25,7 @@ func All() []Scenario {
 	return []Scenario{
 		{"echo", "EchoREQ to the game and back; every reply is checked", echo},
 		{"broadcast", "the first robot says lines of world chat, all robots check that they hear each", broadcast},
+		{"login", "log in and go again, at login only: connect, LoginREQ, LoginACK, close", nil},
 	}
 }
 

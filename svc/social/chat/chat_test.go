@@ -1,7 +1,6 @@
 package chat_test
 
 import (
-	"context"
 	"encoding/hex"
 	"io"
 	"net"
@@ -13,7 +12,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/davyxu/cellmesh_demo/proto/pb"
-	"github.com/davyxu/cellmesh_demo/svc/login/loginapi"
 	"github.com/davyxu/cellmesh_demo/tool/cluster"
 )
 
@@ -55,30 +53,19 @@ func want(t *testing.T, c net.Conn, packet []byte) {
 // it understands.
 func TestWorldChat(t *testing.T) {
 	c := cluster.New(t)
-	signer, err := loginapi.NewSigner()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := signer.Publish(context.Background(), c.Registry); err != nil {
-		t.Fatal(err)
-	}
+	tokens := c.NewTokens()
 	for _, name := range []string{"game", "social", "agent"} {
 		c.Launch(name).WaitReady()
 	}
 	enter := func(uid string, features uint32) net.Conn {
 		t.Helper()
-		now := time.Now()
-		token, err := signer.Sign(loginapi.Grant{UID: uid, Epoch: 1, GameID: "game#0@dev", Expires: now.Add(time.Minute)}, now)
-		if err != nil {
-			t.Fatal(err)
-		}
 		conn, err := net.Dial("tcp", c.Addr("agent#0@dev"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { conn.Close() })
 		conn.SetDeadline(time.Now().Add(20 * time.Second))
-		conn.Write(packet(t, &pb.VerifyREQ{GameToken: token, Features: features}))
+		conn.Write(packet(t, &pb.VerifyREQ{GameToken: tokens.New(uid, "game#0@dev"), Features: features}))
 		want(t, conn, packet(t, &pb.VerifyACK{}))
 		return conn
 	}

@@ -1,0 +1,305 @@
+package oidc
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/golang-jwt/jwt/v5"
+	"go.uber.org/goleak"
+
+	"github.com/davyxu/cellmesh_demo/proto/pb"
+	"github.com/davyxu/cellmesh_demo/svc/login/platform"
+	"github.com/davyxu/cellmesh_demo/util/msgmux"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// every is how often the same is asked at most, here.
+const every = 300 * time.Millisecond
+
+// issuer is an OpenID provider on loopback.
+type issuer struct {
+	t       *testing.T
+	url     string
+	fetched atomic.Int32 // keys
+
+	mu       sync.Mutex
+	keys     []jose.JSONWebKey
+	misplace func(w http.ResponseWriter, r *http.Request) bool // answers instead
+}
+
+func newIssuer(t *testing.T) *issuer {
+	i := &issuer{t: t}
+	s := httptest.NewServer(i)
+	t.Cleanup(s.Close)
+	i.url = s.URL
+	return i
+}
+
+func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	i.mu.Lock()
+	keys, misplace := i.keys, i.misplace
+	i.mu.Unlock()
+	if misplace != nil && misplace(w, r) {
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	switch r.URL.Path {
+	case "/.well-known/openid-configuration":
+		json.NewEncoder(w).Encode(map[string]any{
+			"issuer": i.url, "jwks_uri": i.url + "/keys", "authorization_endpoint": i.url, "token_endpoint": i.url,
+			"id_token_signing_alg_values_supported": []string{"RS256", "ES256", "HS256", "none"},
+		})
+	case "/keys":
+		i.fetched.Add(1)
+		json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: keys})
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func (i *issuer) does(misplace func(w http.ResponseWriter, r *http.Request) bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.misplace = misplace
+}
+
+// rotate gives the provider a new key beside those it has.
+func (i *issuer) rotate(kid string, public crypto.PublicKey) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.keys = append(i.keys, jose.JSONWebKey{Key: public, KeyID: kid, Use: "sig"})
+}
+
+var rsaKey = sync.OnceValue(func() *rsa.PrivateKey {
+	k, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return k
+})
+
+func ecKey(t *testing.T) *ecdsa.PrivateKey {
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// token makes an ID token; change may change its claims.
+func (i *issuer) token(kid string, method jwt.SigningMethod, key any, change func(jwt.MapClaims)) platform.Credential {
+	i.t.Helper()
+	now := time.Now()
+	claims := jwt.MapClaims{"iss": i.url, "sub": "1234567890", "aud": "game", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}
+	if change != nil {
+		change(claims)
+	}
+	t := jwt.NewWithClaims(method, claims)
+	t.Header["kid"] = kid
+	text, err := t.SignedString(key)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	return platform.Credential{Secret: platform.Secret(text)}
+}
+
+// open makes the platform.
+func (i *issuer) open() *provider {
+	life, end := context.WithCancel(context.Background())
+	i.t.Cleanup(end)
+	return newProvider(platform.Env{Log: slog.New(slog.DiscardHandler), Life: life}, config{"test", i.url, []string{"other", "game"}}, time.Second, every)
+}
+
+func isRefused(err error) bool {
+	var no *msgmux.Refusal
+	return errors.As(err, &no) && no.Code == int32(pb.ResultCode_CredentialInvalid)
+}
+
+// Good tokens are taken, others are refused.
+func TestTokens(t *testing.T) {
+	i := newIssuer(t)
+	i.rotate("a", rsaKey().Public())
+	i.rotate("e", ecKey(t).Public())
+	p := i.open()
+	set := func(name string, value any) func(jwt.MapClaims) {
+		return func(c jwt.MapClaims) { c[name] = value }
+	}
+	in := func(d time.Duration) int64 { return time.Now().Add(d).Unix() }
+	rs := jwt.SigningMethodRS256
+	public, err := json.Marshal(i.keys[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]platform.Credential{
+		"plain":            i.token("a", rs, rsaKey(), nil),
+		"several for us":   i.token("a", rs, rsaKey(), func(c jwt.MapClaims) { c["aud"] = []string{"x", "game"}; c["azp"] = "other" }),
+		"clock behind":     i.token("a", rs, rsaKey(), set("exp", in(-skew/2))),
+		"clock ahead":      i.token("a", rs, rsaKey(), func(c jwt.MapClaims) { c["nbf"], c["iat"] = in(skew), in(skew) }),
+		"no key ID at all": i.token("", rs, rsaKey(), nil),
+	} {
+		if who, err := p.Verify(t.Context(), c); err != nil || who != (platform.Identity{Subject: "1234567890"}) {
+			t.Errorf("%s: %+v, %v", name, who, err)
+		}
+	}
+	good := string(i.token("a", rs, rsaKey(), nil).Secret)
+	other, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]platform.Credential{
+		"nothing":               {},
+		"garbage":               {Secret: "garbage"},
+		"dots":                  {Secret: ".."},
+		"huge":                  {Secret: platform.Secret(strings.Repeat("x", 16_000))},
+		"tampered":              {Secret: platform.Secret(good[:len(good)-20] + "AAAAAAAAAAAAAAAAAAAA")},
+		"expired":               i.token("a", rs, rsaKey(), set("exp", in(-2*skew))),
+		"no end":                i.token("a", rs, rsaKey(), func(c jwt.MapClaims) { delete(c, "exp") }),
+		"not yet valid":         i.token("a", rs, rsaKey(), set("nbf", in(time.Hour))),
+		"another audience":      i.token("a", rs, rsaKey(), set("aud", "somebody")),
+		"no audience":           i.token("a", rs, rsaKey(), func(c jwt.MapClaims) { delete(c, "aud") }),
+		"issued to another":     i.token("a", rs, rsaKey(), func(c jwt.MapClaims) { c["aud"] = []string{"x", "game"}; c["azp"] = "x" }),
+		"another issuer":        i.token("a", rs, rsaKey(), set("iss", "https://accounts.google.com")),
+		"no subject":            i.token("a", rs, rsaKey(), set("sub", "")),
+		"a subject too long":    i.token("a", rs, rsaKey(), set("sub", strings.Repeat("x", 256))),
+		"another key":           i.token("a", rs, other, nil),
+		"a key of another kind": i.token("e", rs, rsaKey(), nil),
+		"unknown key ID":        i.token("z", rs, rsaKey(), nil),
+		"none":                  i.token("a", jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil),
+		"HS256 with public key": i.token("a", jwt.SigningMethodHS256, public, nil),
+		"an algorithm it lacks": i.token("a", jwt.SigningMethodRS512, rsaKey(), nil),
+	} {
+		who, err := p.Verify(t.Context(), c)
+		if !isRefused(err) {
+			t.Errorf("%s: %+v, %v", name, who, err)
+		}
+		if c.Secret != "" && err != nil && strings.Contains(err.Error(), string(c.Secret)) {
+			t.Errorf("%s: the error shows the token: %v", name, err)
+		}
+	}
+	if n := i.fetched.Load(); n > 3 {
+		t.Errorf("keys were fetched %d times", n)
+	}
+}
+
+// Keys are kept; a new one is found, if not at once; one that is gone still
+// counts until keys are fetched again, and not afterwards.
+func TestRotation(t *testing.T) {
+	i := newIssuer(t)
+	i.rotate("a", rsaKey().Public())
+	p := i.open()
+	verify := func(c platform.Credential) error { _, err := p.Verify(t.Context(), c); return err }
+	for range 10 {
+		if err := verify(i.token("a", jwt.SigningMethodRS256, rsaKey(), nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := i.fetched.Load(); n != 1 {
+		t.Errorf("keys were fetched %d times", n)
+	}
+	next := ecKey(t)
+	i.mu.Lock()
+	i.keys = nil
+	i.mu.Unlock()
+	i.rotate("b", next.Public())
+	deadline := time.Now().Add(10 * time.Second)
+	for verify(i.token("b", jwt.SigningMethodES256, next, nil)) != nil {
+		if time.Now().After(deadline) {
+			t.Fatal("the new key is not found")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err := verify(i.token("a", jwt.SigningMethodRS256, rsaKey(), nil)); !isRefused(err) {
+		t.Errorf("a token with the old key: %v", err)
+	}
+	if n := i.fetched.Load(); n > 3 {
+		t.Errorf("keys were fetched %d times", n)
+	}
+}
+
+// A provider that is away, slow or broken is a failure and no refusal; it may
+// be so from the start, and what it says is asked for again.
+func TestBroken(t *testing.T) {
+	answer := func(path string, status int, body string) func(http.ResponseWriter, *http.Request) bool {
+		return func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path != path {
+				return false
+			}
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			w.Write([]byte(body))
+			return true
+		}
+	}
+	const about, keys = "/.well-known/openid-configuration", "/keys"
+	huge := `{"keys": ["` + strings.Repeat("x", 2<<20) + `"]}`
+	for name, misplace := range map[string]func(http.ResponseWriter, *http.Request) bool{
+		"discovery fails":        answer(about, 500, "broken"),
+		"discovery is garbage":   answer(about, 200, "<html>"),
+		"discovery is another's": answer(about, 200, `{"issuer": "https://evil.example", "jwks_uri": "https://evil.example/keys"}`),
+		"discovery is huge":      answer(about, 200, huge),
+		"discovery redirects":    answer(about, 302, ""),
+		"keys fail":              answer(keys, 503, "broken"),
+		"keys are garbage":       answer(keys, 200, "<html>"),
+		"keys are none":          answer(keys, 200, `{"keys": 7}`),
+		"keys are huge":          answer(keys, 200, huge),
+		"nobody answers":         func(_ http.ResponseWriter, r *http.Request) bool { <-r.Context().Done(); return true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			i := newIssuer(t)
+			i.rotate("a", rsaKey().Public())
+			p := i.open()
+			g := platform.NewGuard(p, 10, 500*time.Millisecond)
+			t.Cleanup(g.Wait)
+			c := i.token("a", jwt.SigningMethodRS256, rsaKey(), nil)
+			i.does(misplace)
+			start := time.Now()
+			if _, err := g.Check(t.Context(), pb.LoginREQ_LogIn, c); !errors.Is(err, platform.ErrFailed) || strings.Contains(err.Error(), string(c.Secret)) {
+				t.Errorf("%v", err)
+			}
+			if took := time.Since(start); took > 2*time.Second {
+				t.Errorf("took %v", took)
+			}
+			i.does(nil)
+			deadline := time.Now().Add(10 * time.Second)
+			for {
+				_, err := g.Check(t.Context(), pb.LoginREQ_LogIn, c)
+				if err == nil {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatalf("well again, but %v", err)
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+		})
+	}
+}
+
+func TestParse(t *testing.T) {
+	all, err := parse(" google = https://accounts.google.com , a, b ; dev=http://127.0.0.1:1/realm,c;")
+	if err != nil || len(all) != 2 || all[0].name != "google" || all[0].issuer != "https://accounts.google.com" || len(all[0].clients) != 2 || all[1].clients[0] != "c" {
+		t.Errorf("%+v, %v", all, err)
+	}
+	for _, bad := range []string{"", ";", "google", "google=https://x.example", "=https://x.example,a", "g=http://x.example,a", "g=https://x.example,a,", "g=https://x.example,a;g=https://y.example,b", "g=file:///x,a", "g=https://u:p@x.example,a"} {
+		if all, err := parse(bad); err == nil {
+			t.Errorf("%q is taken: %+v", bad, all)
+		}
+	}
+}
