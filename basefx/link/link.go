@@ -69,6 +69,10 @@ func (l *Link) Send(client uint64, m pb.Message) error {
 // See cellnet.Session.HandOff for what the caller must know.
 func (l *Link) HandOff() { l.session.HandOff() }
 
+// More tells Receiver.Frame, which alone may ask, whether more frames of the link
+// have arrived already.
+func (l *Link) More() bool { return l.session.More() }
+
 // Ended reports whether the link has ended and why; nil while it stands.
 func (l *Link) Ended() error { return l.session.Reason() }
 

@@ -43,9 +43,11 @@ type Acceptor struct {
 	// WebSocket upgrade. 0 means 10 s.
 	HandshakeTimeout time.Duration
 
-	// Idle, when set, is asked every second how long a session may go without
+	// Idle, when set, is asked many times a second how long a session may go without
 	// a byte from its peer before it is closed with ErrIdle; 0 means forever.
 	Idle func() time.Duration
+
+	briefly time.Duration // of tests; 0 means the usual, see wake
 }
 
 // Serve accepts connections from l until ctx is done (then it returns nil) or

@@ -4,13 +4,20 @@ import (
 	"context"
 	"errors"
 	"io"
-	"maps"
 	"net"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 )
+
+// sweepOnce looks at every session.
+func (v *server) sweepOnce() {
+	for part := range sweepParts {
+		v.sweepPart(part)
+	}
+}
 
 // quieten makes a server's sessions quiet without waiting for it.
 func quieten(v *server) {
@@ -30,6 +37,9 @@ func asleep(s *Session) bool {
 func quietPair(t *testing.T, a *Acceptor, scheme string) (client *Session, r *recorder, server *Session, ended chan error) {
 	t.Helper()
 	opened, ended := make(chan *Session, 1), make(chan error, 1)
+	if a.briefly == 0 {
+		a.briefly = time.Hour // no session will have dozed for so long
+	}
 	a.Open = func(s *Session) (Handler, error) {
 		opened <- s
 		return &echo{s: s, ended: ended}, nil
@@ -135,9 +145,15 @@ func TestIdle(t *testing.T) {
 
 // Sessions fall asleep and are woken by everything at once.
 func TestQuietStress(t *testing.T) {
+	t.Run("readers stay", func(t *testing.T) { quietStress(t, time.Hour) })
+	t.Run("readers are brief", func(t *testing.T) { quietStress(t, 1) })
+}
+
+func quietStress(t *testing.T, briefly time.Duration) {
 	const clients, rounds = 20, 30
 	opened := make(chan *Session, clients)
 	a := echoes()
+	a.briefly = briefly
 	a.Open = func(s *Session) (Handler, error) { opened <- s; return &echo{s: s}, nil }
 	addr := serve(t, a)
 	var sessions []*Session
@@ -184,6 +200,72 @@ func TestQuietStress(t *testing.T) {
 	<-sweeping
 }
 
+// A quiet session that says a little now and then dozes on by itself; what it
+// says in parts, much at once or last is heard all the same.
+func TestBriefSession(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("sessions doze on Linux only")
+	}
+	a := echoes()
+	a.briefly = 1
+	client, r, server, ended := quietPair(t, a, "tcp")
+	dozes := func() {
+		t.Helper()
+		within(t, "sleep", func() bool { return asleep(server) })
+	}
+	for range 5 {
+		ping(t, client, r)
+		dozes()
+	}
+	large := make([]byte, 60_000)
+	n := r.count()
+	for range 20 {
+		if err := client.SendMessage(7, large); err != nil {
+			t.Fatal(err)
+		}
+	}
+	within(t, "large frames", func() bool { return r.count() == n+20 })
+	dozes()
+	if err := server.Send([]byte("push"), nil); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "push", func() bool { return r.count() == n+21 })
+	server.SetReadDeadline(time.Now().Add(time.Hour))
+	ping(t, client, r)
+	if asleep(server) {
+		t.Error("dozes although it has a deadline")
+	}
+	server.SetReadDeadline(time.Time{})
+	quieten(server.server)
+	dozes()
+	client.Close(nil)
+	if err := wait(t, "the server's end", ended); err != io.EOF {
+		t.Errorf("reason %v", err)
+	}
+}
+
+// Close ends a session whose reader is brief, and a brief reader that finds the
+// peer gone ends it too.
+func TestBriefSessionCloses(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("sessions doze on Linux only")
+	}
+	for range 20 {
+		a := echoes()
+		a.briefly = 1
+		client, r, server, ended := quietPair(t, a, "tcp")
+		if err := client.SendMessage(1, nil); err != nil {
+			t.Fatal(err)
+		}
+		why := errors.New("why")
+		server.Close(why)
+		if err := wait(t, "the server's end", ended); err != why {
+			t.Errorf("reason %v", err)
+		}
+		wait(t, "the client's end", r.ended)
+	}
+}
+
 func TestQuietSessionHoldsNothing(t *testing.T) {
 	for _, scheme := range []string{"tcp", "ws"} {
 		_, _, server, _ := quietPair(t, echoes(), scheme)
@@ -227,7 +309,7 @@ func TestServeEndsWhileQuiet(t *testing.T) {
 			}
 		})
 		within(t, "somebody asleep", func() bool {
-			for s := range v.snapshot() {
+			for _, s := range v.snapshot() {
 				if asleep(s) {
 					return true
 				}
@@ -243,8 +325,8 @@ func TestServeEndsWhileQuiet(t *testing.T) {
 }
 
 // snapshot is the sessions of a server at one moment.
-func (v *server) snapshot() map[*Session]bool {
+func (v *server) snapshot() []*Session {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return maps.Clone(v.sessions)
+	return slices.Clone(v.sessions)
 }

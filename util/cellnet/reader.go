@@ -19,6 +19,10 @@ const (
 	maxDropped = 1 << 20
 )
 
+// errBrief ends the reader of a session that was woken to read once. It is no
+// reason: the session dozes on.
+var errBrief = errors.New("cellnet: read once")
+
 // read hands over what arrives until the connection can be read no further, or
 // another goroutine reads on, and returns why.
 func (s *Session) read() error {
@@ -37,6 +41,9 @@ func (s *Session) read() error {
 		}
 		if err := s.received(n, err); err != nil {
 			return err
+		}
+		if s.brief {
+			return errBrief // if there is more, the dozer will say so
 		}
 	}
 }
@@ -120,6 +127,16 @@ func (s *Session) next(b []byte, limit int) (frame []byte, total int, err error)
 		return nextClientFrame(b, limit)
 	}
 	return nextLinkFrame(b, limit)
+}
+
+// More tells Handler.Frame, which alone may ask, whether another whole frame has
+// arrived already. It does not know about WebSocket frames.
+func (s *Session) More() bool {
+	if s.web != nil {
+		return false
+	}
+	frame, total, err := s.next(s.in[s.at:], s.cfg.maxFrame())
+	return err != nil || frame != nil && total <= len(s.in)-s.at
 }
 
 // room returns where the next read may put bytes, at least one. A frame larger

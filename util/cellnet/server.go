@@ -1,6 +1,7 @@
 package cellnet
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
 	"sync"
@@ -18,19 +19,21 @@ type server struct {
 	done  chan struct{}  // closed by end
 	dozer dozer
 
+	began time.Time
+
 	mu       sync.Mutex
 	reason   error              // why the server ends; nil while it serves
-	sessions map[*Session]bool  // false: still shaking hands
+	sessions []*Session         // in no order; each knows its place
 	hosts    map[netip.Addr]int // connections from each; only with MaxPerAddr
 }
 
 func newServer(a *Acceptor) *server {
 	v := &server{
-		a:        a,
-		cfg:      a.config(),
-		done:     make(chan struct{}),
-		sessions: make(map[*Session]bool),
-		hosts:    make(map[netip.Addr]int),
+		a:     a,
+		cfg:   a.config(),
+		done:  make(chan struct{}),
+		began: time.Now(),
+		hosts: make(map[netip.Addr]int),
 	}
 	if v.count = v.cfg.Counters; v.count == nil {
 		v.count = new(Counters)
@@ -45,8 +48,8 @@ func (v *server) end(reason error) {
 	v.mu.Lock()
 	v.reason = reason
 	sessions := make([]*Session, 0, len(v.sessions))
-	for s, open := range v.sessions {
-		if open {
+	for _, s := range v.sessions {
+		if s.open {
 			sessions = append(sessions, s)
 		} else {
 			reset(s.conn)
@@ -90,7 +93,8 @@ func (v *server) admit(s *Session) error {
 		}
 		v.hosts[host]++
 	}
-	v.sessions[s] = false
+	s.place = len(v.sessions)
+	v.sessions = append(v.sessions, s)
 	return nil
 }
 
@@ -142,7 +146,7 @@ func (v *server) enter(s *Session) error {
 	defer v.mu.Unlock()
 	if v.reason == nil {
 		s.conn.SetDeadline(time.Time{})
-		v.sessions[s] = true
+		s.open = true
 	}
 	return v.reason
 }
@@ -154,6 +158,11 @@ func (v *server) run(s *Session) {
 	switch err := s.read(); {
 	case err == ErrHandedOff:
 		v.handedOff(s)
+	case err == errBrief:
+		s.park()
+		if !v.doze(s) {
+			go v.run(s)
+		}
 	case !s.renew(err):
 		s.finish(err)
 		v.leave(s)
@@ -166,23 +175,37 @@ func (v *server) run(s *Session) {
 func (v *server) doze(s *Session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.brief = false
 	s.dozing = s.reason == nil && s.deadline.IsZero() && v.dozer.add(s, v.all.Go)
 	return s.dozing
 }
 
+// briefly is how long a session must have dozed for its reader to read once and
+// let it doze again: long enough that a heartbeat is all it has to say, most
+// likely. Others get a reader that stays.
+const briefly = 500 * time.Millisecond
+
 // wake starts a reader for a session that dozes. The lock is held.
 func (s *Session) wake() {
-	if s.dozing {
-		s.dozing = false
-		s.server.dozer.remove(s)
-		go s.server.run(s)
+	if !s.dozing {
+		return
 	}
+	now := time.Since(s.server.began)
+	s.brief = s.reason == nil && now-s.woken > cmp.Or(s.server.a.briefly, briefly)
+	s.woken = now
+	s.dozing = false
+	s.server.dozer.remove(s)
+	go s.server.run(s)
 }
 
 // leave strikes off a connection that has ended.
 func (v *server) leave(s *Session) {
 	v.mu.Lock()
-	delete(v.sessions, s)
+	last := len(v.sessions) - 1
+	moved := v.sessions[last]
+	moved.place, v.sessions[s.place] = s.place, moved
+	v.sessions[last] = nil
+	v.sessions = v.sessions[:last]
 	if v.a.MaxPerAddr > 0 {
 		host := hostOf(s.RemoteAddr())
 		if v.hosts[host]--; v.hosts[host] == 0 {

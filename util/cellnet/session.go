@@ -41,12 +41,17 @@ type Session struct {
 	at      int    // how much of in was handed over; only while it is
 	need    int    // bytes the frame at the beginning of in has, as far as known
 	dropped int    // bytes read and dropped since the session began to close
+	brief   bool   // woken from a doze, to read what is there and doze again
 
 	// Owned by whoever set writing.
 	flight []byte // being written, from the beginning of its buffer
 	sent   int    // bytes of flight the system has taken
 	took   int    // how many of them in the last write
 	frames int    // frames in flight
+
+	// Under the server's lock.
+	place int  // in its sessions
+	open  bool // has shaken hands
 
 	// Owned by the sweeper, under the server's lock.
 	seen    uint32 // reads at the last sweep
@@ -68,6 +73,7 @@ type Session struct {
 	renewing  bool          // the read deadline is the sweeper's
 	handed    int32         // HandOffs that a reader of the server has not left for yet
 	dozing    bool          // nobody waits for bytes but the server's dozer
+	woken     time.Duration // when it last was woken from that, by the server's clock
 	drained   chan struct{} // closed when writing ends, for the one who waits; nil: nobody
 	deadline  time.Time     // of SetReadDeadline; once closing, when Linger is over
 	reason    error         // why the session ends; nil while it lives

@@ -47,6 +47,8 @@ func (k *socket) read(s *Session) (n int, err error) {
 		return 0, err
 	}
 	switch {
+	case k.readErrno == syscall.EAGAIN:
+		return 0, nil
 	case k.readErrno != 0:
 		return 0, s.opError("read", k.readErrno)
 	case k.got == 0:
@@ -65,6 +67,10 @@ func (s *Session) readable(fd uintptr) bool {
 			continue
 		case syscall.EAGAIN:
 			s.park()
+			if s.brief {
+				k.readErrno = syscall.EAGAIN
+				return true
+			}
 			return false
 		}
 		k.readErrno, _ = err.(syscall.Errno)

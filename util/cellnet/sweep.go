@@ -7,34 +7,36 @@ import (
 )
 
 const (
-	// sweepEvery is how often a server looks over its sessions.
+	// sweepEvery is how often a server looks at each session. It does so in
+	// sweepParts, so that nobody has to wait for long.
 	sweepEvery = time.Second
+	sweepParts = 16
 	// quietSweeps is after how many sweeps without a byte a session is quiet.
 	quietSweeps = 2
 	// Quiet sessions are retired so many at a time, with a pause in between:
 	// those that are not quiet shall not notice.
 	retireAtOnce = 128
 	retirePause  = 10 * time.Millisecond
-	retireMost   = 8192 // in one sweep
+	retireMost   = 512 // in one part of a sweep
 )
 
 // sweep is the goroutine that looks for sessions whose peers are quiet. It
 // replaces a timer for every session, and costs busy ones nothing.
 func (v *server) sweep() {
-	tick := time.NewTicker(sweepEvery)
+	tick := time.NewTicker(sweepEvery / sweepParts)
 	defer tick.Stop()
-	for {
+	for part := 0; ; part = (part + 1) % sweepParts {
 		select {
 		case <-v.done:
 			return
 		case <-tick.C:
-			v.sweepOnce()
+			v.sweepPart(part)
 		}
 	}
 }
 
-func (v *server) sweepOnce() {
-	quiet, idle := v.quiet()
+func (v *server) sweepPart(part int) {
+	quiet, idle := v.quiet(part)
 	for _, s := range idle {
 		s.Close(ErrIdle)
 	}
@@ -50,16 +52,18 @@ func (v *server) sweepOnce() {
 	}
 }
 
-// quiet returns sessions that are to be retired, and those to be closed.
-func (v *server) quiet() (quiet, idle []*Session) {
+// quiet returns sessions of a part that are to be retired, and those to be
+// closed. When one leaves, the last takes its place: it may miss a sweep.
+func (v *server) quiet(part int) (quiet, idle []*Session) {
 	var limit time.Duration
 	if v.a.Idle != nil {
 		limit = v.a.Idle()
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for s, open := range v.sessions {
-		if !open {
+	n := len(v.sessions)
+	for _, s := range v.sessions[n*part/sweepParts : n*(part+1)/sweepParts] {
+		if !s.open {
 			continue
 		}
 		sweeps := s.sweeps()
@@ -83,11 +87,12 @@ func (s *Session) sweeps() uint32 {
 	return s.silent
 }
 
-// retire makes the reader of a session stop waiting, for renew to see.
+// retire makes the reader of a session, if it has one, stop waiting, for renew to
+// see.
 func (s *Session) retire() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.reason == nil {
+	if s.reason == nil && !s.dozing {
 		s.renewing = true
 		s.conn.SetReadDeadline(time.Unix(1, 0))
 	}

@@ -18,11 +18,18 @@ type backend struct {
 	link  *link.Link
 	dirty []*client // have messages that nobody else will flush
 	count int64     // messages of this batch
+	last  bool      // a message for many, behind which nothing has arrived
 }
 
 // Frame fans a message out to its clients. What one client cannot take is its
 // own loss: its session is cut.
+//
+// A batch's messages are written when it is over, those for one client together.
+// But its last message for many is written as it is spread: nothing can join it,
+// and a second round through so many clients would find them all out of the
+// processor's cache again.
 func (b *backend) Frame(f link.Frame) error {
+	b.last = f.Kind != link.ToClient && !b.link.More()
 	switch f.Kind {
 	case link.ToClient:
 		if c := b.g.slots.get(f.Client); c != nil {
@@ -63,7 +70,11 @@ func (b *backend) append(c *client, id uint16, body []byte) {
 	}
 	head := [2]byte{byte(id), byte(id >> 8)}
 	first, err := c.session.Append(head[:], body)
-	if first {
+	switch {
+	case !first:
+	case b.last:
+		c.session.Flush()
+	default:
 		b.dirty = append(b.dirty, c)
 	}
 	if err == cellnet.ErrFrameTooLarge { // other errors have closed the session, which tells why
