@@ -145,7 +145,7 @@ func crowdCase(o options) benchCase {
 				if i == 0 {
 					n += o.crowd % parts
 				}
-				r, err := b.startRobot(s, "-n=0", fmt.Sprint("-idle=", n), "-for=0", "-source=127.0.1.1-127.0.1.4", fmt.Sprintf("-uid=idle%d-", i))
+				r, err := b.startRobot(s, "-n=0", fmt.Sprint("-idle=", n), "-for=0", "-source=127.0.1.1-127.0.1.4", fmt.Sprint("-beat=", o.beat), fmt.Sprintf("-uid=idle%d-", i))
 				if err != nil {
 					return err
 				}

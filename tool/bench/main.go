@@ -76,6 +76,7 @@ type options struct {
 	calm   float64
 	idle   int
 	crowd  int
+	beat   time.Duration
 	loop   string
 	bare   string
 }
@@ -99,6 +100,7 @@ func run(args []string, out, log io.Writer) int {
 	fs.Float64Var(&o.calm, "calm", 0.2, "measure again, a few times, when something else has kept more than so many processor cores busy")
 	fs.IntVar(&o.idle, "idle", 20_000, "connections of the idle cases")
 	fs.IntVar(&o.crowd, "crowd", 50_000, "idle connections of the case crowd")
+	fs.DurationVar(&o.beat, "crowdbeat", 5*time.Second, "time between two heartbeats of an idle connection of the case crowd; 2-core machines spend most of the case on them")
 	fs.StringVar(&o.loop, "loop", "", "be the server that case broadcast compares with, at this address (bench starts it by itself)")
 	fs.StringVar(&o.bare, "bare", "", "be the server that case login compares with, at this address (bench starts it by itself)")
 	if err := fs.Parse(args); err != nil {

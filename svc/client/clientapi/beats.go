@@ -1,6 +1,7 @@
 package clientapi
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -16,6 +17,8 @@ const beatSlots = 1000
 // Beats sends the heartbeats of many clients, spread evenly, from one goroutine
 // instead of a timer each. The zero Beats is ready; one goroutine has to Run it.
 type Beats struct {
+	Every time.Duration // between two of one client; 0 means 5 s, as clients do
+
 	mu    sync.Mutex
 	slots [beatSlots][]*cellnet.Session
 	added int
@@ -23,7 +26,7 @@ type Beats struct {
 
 // Run sends heartbeats until ctx is done.
 func (b *Beats) Run(ctx context.Context) {
-	const every = heartbeatEvery / beatSlots
+	every := cmp.Or(b.Every, heartbeatEvery) / beatSlots
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	start := time.Now()

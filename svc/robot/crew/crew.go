@@ -70,6 +70,7 @@ type flags struct {
 	commType string
 	source   string
 	ramp     float64
+	beat     time.Duration
 	uid      string
 	platform string
 	secret   string
@@ -103,6 +104,7 @@ func New(fs *flag.FlagSet) basefx.Service {
 	fs.StringVar(&f.commType, "commtype", "tcp", "how to connect: tcp or ws (WebSocket)")
 	fs.StringVar(&f.source, "source", "", "addresses to connect from, in turn: 127.0.1.1-127.0.1.4 or a list with commas; one is good for some 28,000 connections")
 	fs.Float64Var(&f.ramp, "ramp", 0, "connections to begin a second; 0 is as fast as it goes")
+	fs.DurationVar(&f.beat, "beat", 5*time.Second, "time between two heartbeats of a robot")
 	fs.StringVar(&f.uid, "uid", "robot", "uids begin with this; a number follows")
 	fs.StringVar(&f.platform, "platform", "demo", "who vouches for the uids")
 	fs.StringVar(&f.secret, "credential", "", "what the platform asks for")
@@ -135,6 +137,8 @@ func (f *flags) check() error {
 		return fmt.Errorf("-ackid=%d: message IDs have 16 bits", f.ackID)
 	case f.lasts < 0 || f.warmup < 0 || f.grace < 0 || f.ramp < 0:
 		return fmt.Errorf("-for, -warmup, -grace and -ramp cannot be negative")
+	case f.beat < time.Second:
+		return fmt.Errorf("-beat=%v: at least 1s", f.beat)
 	case f.commType != "tcp" && f.commType != "ws":
 		return fmt.Errorf("-commtype=%s: tcp or ws", f.commType)
 	case f.scenario == "login" && (f.noToken || f.idle > 0 || f.rate > 0):
@@ -206,6 +210,7 @@ func (c *Crew) perform(ctx context.Context, background *sync.WaitGroup) error {
 		Robots: f.n, InFlight: f.inflight, Rate: f.rate, Size: f.size, Seed: f.seed, EchoID: uint16(f.ackID),
 	}, &c.tally)
 	background.Go(func() { c.run.Wheel.Run(ctx) })
+	c.beats.Every = f.beat
 	background.Go(func() { c.beats.Run(ctx) })
 	entering, stop := context.WithCancel(ctx)
 	defer stop()
