@@ -23,6 +23,11 @@ func (s *Session) Close(reason error) {
 		return
 	}
 	s.end(reason)
+	if p, ok := s.handler.(Parting); ok {
+		if frame := p.LastWords(reason); frame != nil {
+			s.append(frame, nil)
+		}
+	}
 	if s.web != nil {
 		s.appendClose(reason)
 	}

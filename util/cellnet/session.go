@@ -25,6 +25,14 @@ type Handler interface {
 	Closed(reason error)
 }
 
+// Parting is a Handler that has something to say when its session is closed, by
+// whoever and for whatever reason; not when it is cut or the connection fails.
+type Parting interface {
+	// LastWords returns the last frame for the peer, nil for none. It must not
+	// call the session.
+	LastWords(reason error) []byte
+}
+
 // Session is one connection that carries frames. Its methods may be called by
 // any goroutine at any time, but for Run, which is called once.
 type Session struct {
@@ -36,7 +44,6 @@ type Session struct {
 	server *server    // whose Acceptor made the session; nil: none
 
 	// Owned by the goroutine that reads.
-	handler Handler
 	in      []byte // read and not handed over yet; nil while there is nothing
 	at      int    // how much of in was handed over; only while it is
 	need    int    // bytes the frame at the beginning of in has, as far as known
@@ -61,6 +68,8 @@ type Session struct {
 	reads   atomic.Uint32           // reads that brought bytes; written by the reader
 	stopped atomic.Bool             // reason is set; saves the reader the lock
 	ran     atomic.Pointer[runners] // by which HandOff has continued Run; nil: not yet
+
+	handler Handler // set under mu, once, by the goroutine that reads
 
 	mu        sync.Mutex
 	out       []byte        // whole frames waiting for a write; nil when none
@@ -110,8 +119,8 @@ func (s *Session) Run(ctx context.Context, h Handler) error {
 
 // begin makes the calling goroutine the session's reader.
 func (s *Session) begin(h Handler) {
-	s.handler = h
 	s.mu.Lock()
+	s.handler = h
 	s.reading = true
 	s.mu.Unlock()
 	s.cfg.Counters.opened(1)

@@ -39,6 +39,14 @@ func (s *Session) Append(head, body []byte) (first bool, err error) {
 		return false, s.turnAway(err)
 	}
 	first = len(s.out) == 0 && !s.writing
+	s.append(head, body)
+	s.mu.Unlock()
+	return first, nil
+}
+
+// append appends a frame to out. The lock is held.
+func (s *Session) append(head, body []byte) {
+	n := len(head) + len(body)
 	b := s.grow(n + wsMaxHead)
 	start := len(b)
 	switch {
@@ -54,8 +62,6 @@ func (s *Session) Append(head, body []byte) (first bool, err error) {
 	s.out = b
 	s.outFrames++
 	s.pending += len(b) - start
-	s.mu.Unlock()
-	return first, nil
 }
 
 // Send is Append and Flush.

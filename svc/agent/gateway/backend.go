@@ -109,7 +109,7 @@ func (g *Gateway) clientKick(_ *link.Link, id uint64, m *pb.ClientKick) error {
 	if u := c.user.Load(); u != nil && m.Epoch != 0 && u.epoch > m.Epoch {
 		return nil // a newer login than the one meant
 	}
-	c.close(kicked(m.Code, m.Reason))
+	c.session.Close(kicked(m.Code, m.Reason))
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -418,6 +419,43 @@ func TestPush(t *testing.T) {
 	unverified.want(t, &pb.PingACK{})
 	if n := r.agent.Metric(t, "agent_stray_total"); n != 0 {
 		t.Errorf("%v messages went to clients that had left", n)
+	}
+}
+
+// Whatever is pushed in one breath, to one, to a list or to all, arrives in the
+// order it was sent, once.
+func TestPushOrder(t *testing.T) {
+	r := newRig(t)
+	var all []*peer
+	var clients []*agentapi.Client
+	for i := range 3 {
+		uid := fmt.Sprint("user", i)
+		all = append(all, r.enter(t, []string{"tcp", "ws", "tcp"}[i], uid, oldClient))
+		clients = append(clients, r.game.client(t, uid))
+	}
+	const pushes = 300
+	for i := range pushes {
+		line := &pb.ChatACK{Content: fmt.Sprint(i)}
+		var err error
+		switch i % 3 {
+		case 0:
+			err = r.game.clients.Broadcast(line)
+		case 1:
+			err = r.game.clients.SendTo(clients, line)
+		case 2:
+			for _, c := range clients {
+				err = errors.Join(err, c.Send(line))
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, p := range all {
+		for i := range pushes {
+			p.want(t, &pb.ChatACK{Content: fmt.Sprint(i)})
+		}
+		p.wantEcho(t, "nothing is left")
 	}
 }
 

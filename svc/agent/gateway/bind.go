@@ -134,7 +134,7 @@ func (g *Gateway) bindBackend(l *link.Link, id uint64, m *pb.BindBackendACK) err
 	}
 	if ended := g.bindUser(c, l, m); ended != nil {
 		g.log.Debug("logged in elsewhere", "uid", m.Uid, "backend", l.ID)
-		ended.close(elsewhere)
+		ended.session.Close(elsewhere)
 	}
 	return nil
 }

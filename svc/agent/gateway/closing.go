@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/davyxu/cellmesh_demo/proto/pb"
@@ -63,11 +64,17 @@ func kicked(code pb.ResultCode, text string) *closeReason {
 	return &closeReason{code, "kicked", text}
 }
 
-// close tells the client why, if it understands, then closes its connection
-// once that is written.
-func (c *client) close(r *closeReason) {
-	c.tell(0, r.code, r.text)
-	c.session.Close(r)
+// LastWords tells the client why its connection is closed, if it understands.
+func (c *client) LastWords(reason error) []byte {
+	code, text := codeOf(reason), strings.TrimPrefix(reason.Error(), "cellnet: ")
+	if code == pb.ResultCode_NoError {
+		return nil // it left by itself
+	}
+	var own *closeReason
+	if errors.As(reason, &own) {
+		text = own.text
+	}
+	return c.rejection(0, code, text)
 }
 
 // shutdown is the reason of all that end with the agent.
@@ -78,7 +85,7 @@ var elsewhere = &closeReason{pb.ResultCode_LoggedInElsewhere, "elsewhere", "you 
 
 // Drain tells the clients that the agent stops, and closes their connections.
 func (g *Gateway) Drain(context.Context) error {
-	g.slots.each(func(c *client) { c.close(shutdown) })
+	g.slots.each(func(c *client) { c.session.Close(shutdown) })
 	return nil
 }
 
@@ -95,8 +102,6 @@ func (c *client) violation(now time.Time) error {
 	if c.violations++; c.g.maxViolations == 0 || c.violations < c.g.maxViolations {
 		return nil
 	}
-	r := &closeReason{pb.ResultCode_TooManyViolations, "violations",
+	return &closeReason{pb.ResultCode_TooManyViolations, "violations",
 		fmt.Sprintf("%d messages refused within %v", c.violations, violationWindow)}
-	c.tell(0, r.code, r.text)
-	return r
 }

@@ -306,11 +306,45 @@ func TestHeartbeat(t *testing.T) {
 	w := r.witness(t)
 	silent := r.enter(t, "tcp", "silent", oldClient)
 	silent.wantEcho(t, "lives")
+	knows := r.enter(t, "ws", "knows", newClient)
 	r.Set("config/agent/heartbeat_sec", "1")
 	silent.wantEnd(t)
-	r.closed(t, "idle", 1)
+	if len(silent.got) != 0 {
+		t.Errorf("the old client was told something: %v", silent.next(t))
+	}
+	if why := knows.wantReject(t, 0, pb.ResultCode_HeartbeatTimeout); why != "idle for too long" {
+		t.Errorf("told %q", why)
+	}
+	knows.wantEnd(t)
+	r.closed(t, "idle", 2)
 	r.game.wantEvent(t, "closed silent: cellnet: idle for too long")
 	w.undisturbed(t)
+}
+
+// A client that has said what it understands is told that it is not verified in
+// time, and that what it sends is no frame.
+func TestLastWords(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "-verifytimeout=400ms")
+	r.setRules(t, func(rules map[string]*route.Rule) { rules["VerifyREQ"].MaxSize = 64 })
+	verify := onWire(pb.VerifyREQID, string(encode(t, &pb.VerifyREQ{GameToken: strings.Repeat("x", 64), Features: newClient})))
+	for code, then := range map[pb.ResultCode][]byte{
+		pb.ResultCode_VerifyTimeout: nil,
+		pb.ResultCode_ProtocolError: {1, 0, 7},
+	} {
+		c := r.raw(t)
+		write(t, c, append(verify, then...))
+		got := wantEOF(t, c)
+		var last []byte
+		for len(got) >= 2 {
+			n := 2 + int(binary.LittleEndian.Uint16(got))
+			last, got = got[:n], got[n:]
+		}
+		var told pb.RejectACK
+		if len(last) < 4 || binary.LittleEndian.Uint16(last[2:]) != pb.RejectACKID || told.Decode(last[4:]) != nil || told.Code != code || told.MsgId != 0 {
+			t.Errorf("%v: the last frame is % x", code, last)
+		}
+	}
 }
 
 // Random numbers as sizes and IDs do not get a frame past its limit: a size is

@@ -78,16 +78,22 @@ func (c *client) refuse(id uint16, no refusal) error {
 	return c.violation(time.Now())
 }
 
-// tell sends a RejectACK to a client that has said that it understands; an old
-// client would close on a message it does not know.
+// tell sends a rejection.
 func (c *client) tell(id uint16, code pb.ResultCode, reason string) {
+	if frame := c.rejection(id, code, reason); frame != nil {
+		c.session.Send(frame, nil) // fails if it is closed already: then there is nobody to tell
+	}
+}
+
+// rejection is a RejectACK for a client that has said that it understands; nil
+// for an old one, which would close on a message it does not know.
+func (c *client) rejection(id uint16, code pb.ResultCode, reason string) []byte {
 	if !c.understands(pb.VerifyREQ_Reject) {
-		return
+		return nil
 	}
 	frame, err := encode(&pb.RejectACK{MsgId: uint32(id), Code: code, Reason: reason})
 	if err != nil {
 		c.g.log.Error("reject not sent", "err", err)
-		return
 	}
-	c.session.Send(frame, nil) // fails if it is closed already: then there is nobody to tell
+	return frame
 }

@@ -123,7 +123,7 @@ func (g *Gateway) usersIn(l *link.Link, _ uint64, m *pb.UsersIn) error {
 	for _, u := range m.Users {
 		if c := g.users.heard(u.Uid, u.Epoch, now); c != nil {
 			g.log.Debug("logged in elsewhere", "uid", u.Uid, "epoch", u.Epoch, "backend", l.ID)
-			c.close(elsewhere)
+			c.session.Close(elsewhere)
 		}
 	}
 	return nil
