@@ -49,12 +49,13 @@ func (all *looped) serve(conn net.Conn) {
 			var ack [4]byte
 			ack[0] = 2
 			binary.LittleEndian.PutUint16(ack[2:], pb.VerifyACKID)
-			if _, err := conn.Write(ack[:]); err != nil {
-				return
-			}
-			all.mu.Lock()
+			all.mu.Lock() // who knows that it is in hears every line from then on
+			_, err := conn.Write(ack[:])
 			all.clients = append(all.clients, conn)
 			all.mu.Unlock()
+			if err != nil {
+				return
+			}
 		case pb.ChatREQID:
 			binary.LittleEndian.PutUint16(packet[2:], pb.ChatACKID)
 			all.write(packet)
