@@ -44,13 +44,13 @@ type Options struct {
 }
 
 // How a client connects. The time from memsd's return to the registration of a service is at most that of a connect that
-// was begun just before (its machine may have been off), and one pause: less than 2 s. The pauses spread a thousand
-// clients over almost half a second.
+// was begun just before (its machine may have been off), and one pause: less than 2.5 s. The pauses spread a thousand
+// clients over most of a second.
 const (
 	connectTimeout = 1300 * time.Millisecond // for TCP and TLS
 	helloTimeout   = 5 * time.Second         // for what follows; a memsd that is overloaded is not helped by trying again
 	firstRetry     = 50 * time.Millisecond
-	longestRetry   = 400 * time.Millisecond // times 0.5 to 1.5, at random
+	longestRetry   = 700 * time.Millisecond // times 0.5 to 1.5, at random
 	steady         = 5 * time.Second        // a connection that lasted so long begins with the first retry again
 )
 
