@@ -63,7 +63,8 @@ func cases(o options) []benchCase {
 		idleCase(o, "tcp", 4<<10),
 		idleCase(o, "ws", 6<<10),
 		broadcastCase(),
-		loginCase(),
+		loginCase(64),
+		loginCase(256),
 		crowdCase(o),
 	}
 }
@@ -162,9 +163,9 @@ func broadcastCase() benchCase {
 	}
 }
 
-// loginCase is full logins, one after the other by each of 256 clients.
-func loginCase() benchCase {
-	args := []string{"-scenario=login", "-n=256"}
+// loginCase is full logins, one after the other by each of n clients.
+func loginCase(n int) benchCase {
+	args := []string{"-scenario=login", fmt.Sprint("-n=", n)}
 	side := func(name string, start func(context.Context, *bench) (*servers, error)) turn {
 		return func(ctx context.Context, b *bench, record func(string, figures)) error {
 			s, err := start(ctx, b)
@@ -178,8 +179,8 @@ func loginCase() benchCase {
 		}
 	}
 	return benchCase{
-		name: "login",
-		does: "full logins; compared with a server that only accepts, signs and answers",
+		name: fmt.Sprint("login-", n),
+		does: fmt.Sprintf("full logins, %d at a time; compared with a server that only accepts, signs and answers", n),
 		turns: []turn{
 			side(bare, func(ctx context.Context, b *bench) (*servers, error) { return b.startSelf(ctx, bare, "-login") }),
 			side(ours, func(ctx context.Context, b *bench) (*servers, error) {

@@ -36,7 +36,7 @@
 //     still. What the kernel needs for a socket is not in it.
 //   - broadcast: one client chats, a thousand hear it. Compared with a loop in a
 //     process of plain Go that writes each line, ready made, to a thousand sockets.
-//   - login: 256 clients log in again and again: connect, LoginREQ, LoginACK, close;
+//   - login-N: N clients log in again and again: connect, LoginREQ, LoginACK, close;
 //     at our login, platform demo, with everything it does for that, and at a
 //     process that only accepts, signs one token of Ed25519 and answers.
 //   - crowd: p99 of 100 clients that echo, with and without 50,000 connections that

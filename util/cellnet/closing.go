@@ -12,7 +12,7 @@ import (
 // Close ends the session with reason (nil: ErrClosed): nothing more is handed
 // to the handler, nothing more can be appended, what was appended is still
 // written, and the connection is closed when the peer has closed its end or
-// Config.Linger is over. It returns at once. Of several reasons the first wins.
+// Config.Linger is over, or without waiting with Config.Brief. It returns at once. Of several reasons the first wins.
 func (s *Session) Close(reason error) {
 	if reason == nil {
 		reason = ErrClosed
@@ -104,7 +104,7 @@ func (s *Session) appendClose(reason error) {
 // let go of.
 func (s *Session) release() {
 	if s.reason != nil {
-		reading := s.reading
+		reading := s.reading && (!s.cfg.Brief || s.web != nil)
 		s.mu.Unlock()
 		s.shut(reading)
 		s.mu.Lock()

@@ -54,6 +54,12 @@ type Config struct {
 	// the peer to close its end. 0 means 2 s.
 	Linger time.Duration
 
+	// Brief makes Close end a connection, unless it is a WebSocket, as soon as
+	// all is written, and not wait for the peer to close its end. It saves much
+	// of what a short connection costs, and is for peers that say nothing more:
+	// what they send nevertheless may cost them our last words.
+	Brief bool
+
 	// Counters is added to by all sessions of the Config; nil counts nothing.
 	Counters *Counters
 

@@ -126,7 +126,7 @@ func (d *Desk) Start(ctx context.Context, app *basefx.App) (err error) {
 		return err
 	}
 	d.outcome = app.CounterBy("logins_total", "Connections to login by outcome: granted, refused, or ended without a request.", "outcome")
-	d.session = cellnet.Config{Framing: cellnet.ClientFraming, MaxFrame: maxRequest, Counters: &d.sessions}
+	d.session = cellnet.Config{Framing: cellnet.ClientFraming, MaxFrame: maxRequest, Brief: true, Counters: &d.sessions}
 	return app.ServeClients(&d.port, &cellnet.Acceptor{
 		Config: &d.session, WebSocket: true, HandshakeTimeout: d.patience,
 		Open: func(s *cellnet.Session) (cellnet.Handler, error) {

@@ -2,12 +2,12 @@ package loginapi
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
 
 	"github.com/davyxu/cellmesh_demo/util/sqldb"
 )
@@ -22,11 +22,15 @@ var (
 // share. That makes an epoch one that grows by itself, whatever clocks say, and
 // a token good for one session in all games.
 type Sessions struct {
-	db *sqldb.DB
+	db         *sqldb.DB
+	statements []statement // that count logins
+
+	mu   sync.Mutex
+	next *raising // takes more logins; nil: the next login begins one
 }
 
 // NewSessions uses a database that was opened with SessionTables.
-func NewSessions(db *sqldb.DB) *Sessions { return &Sessions{db} }
+func NewSessions(db *sqldb.DB) *Sessions { return &Sessions{db: db, statements: statements()} }
 
 //go:embed tables/*.sql
 var tables embed.FS
@@ -38,23 +42,6 @@ func SessionTables() sqldb.Migrations {
 		panic(err) // the name above is wrong
 	}
 	return sqldb.Migrations{Name: "logins", Files: files}
-}
-
-// Raise begins a new login of uid: a higher epoch, and the ID of the one token
-// that may open its session. Tokens of earlier logins are dead from now on. The
-// error wraps sqldb.ErrUnavailable if the database is away.
-func (s *Sessions) Raise(ctx context.Context, uid string) (epoch uint64, tokenID string, err error) {
-	tokenID = rand.Text()
-	err = s.db.Write(ctx, func(ctx context.Context, tx sqldb.Tx) error {
-		return tx.QueryRowContext(ctx, `
-			INSERT INTO logins (uid, epoch, token, used) VALUES ($1, 1, $2, 0)
-			ON CONFLICT (uid) DO UPDATE SET epoch = logins.epoch + 1, token = excluded.token, used = 0
-			RETURNING epoch`, uid, tokenID).Scan(&epoch)
-	})
-	if err != nil {
-		return 0, "", fmt.Errorf("count the login of %q: %w", uid, err)
-	}
-	return epoch, tokenID, nil
 }
 
 // Redeem uses up the token of a grant: nil is returned once only, in whatever

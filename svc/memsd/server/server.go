@@ -5,7 +5,7 @@
 // share one wait. Each connection (session.go) has a goroutine of its own that reads, checks and hands over requests,
 // and serves the pages of the state (pages.go) beside the core.
 //
-// Open server.go first, then core.go and requests.go.
+// Open server.go first, then core.go, requests.go and tell.go.
 package server
 
 import (
