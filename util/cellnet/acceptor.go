@@ -47,7 +47,7 @@ type Acceptor struct {
 	// a byte from its peer before it is closed with ErrIdle; 0 means forever.
 	Idle func() time.Duration
 
-	briefly time.Duration // of tests; 0 means the usual, see wake
+	minDoze time.Duration // of tests; 0 means the usual, see wake
 }
 
 // Serve accepts connections from l until ctx is done (then it returns nil) or

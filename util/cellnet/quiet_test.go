@@ -37,8 +37,8 @@ func asleep(s *Session) bool {
 func quietPair(t *testing.T, a *Acceptor, scheme string) (client *Session, r *recorder, server *Session, ended chan error) {
 	t.Helper()
 	opened, ended := make(chan *Session, 1), make(chan error, 1)
-	if a.briefly == 0 {
-		a.briefly = time.Hour // no session will have dozed for so long
+	if a.minDoze == 0 {
+		a.minDoze = time.Hour // no session will have dozed for so long
 	}
 	a.Open = func(s *Session) (Handler, error) {
 		opened <- s
@@ -146,14 +146,14 @@ func TestIdle(t *testing.T) {
 // Sessions fall asleep and are woken by everything at once.
 func TestQuietStress(t *testing.T) {
 	t.Run("readers stay", func(t *testing.T) { quietStress(t, time.Hour) })
-	t.Run("readers are brief", func(t *testing.T) { quietStress(t, 1) })
+	t.Run("readers read once", func(t *testing.T) { quietStress(t, 1) })
 }
 
-func quietStress(t *testing.T, briefly time.Duration) {
+func quietStress(t *testing.T, minDoze time.Duration) {
 	const clients, rounds = 20, 30
 	opened := make(chan *Session, clients)
 	a := echoes()
-	a.briefly = briefly
+	a.minDoze = minDoze
 	a.Open = func(s *Session) (Handler, error) { opened <- s; return &echo{s: s}, nil }
 	addr := serve(t, a)
 	var sessions []*Session
@@ -202,12 +202,12 @@ func quietStress(t *testing.T, briefly time.Duration) {
 
 // A quiet session that says a little now and then dozes on by itself; what it
 // says in parts, much at once or last is heard all the same.
-func TestBriefSession(t *testing.T) {
+func TestReadOnce(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("sessions doze on Linux only")
 	}
 	a := echoes()
-	a.briefly = 1
+	a.minDoze = 1
 	client, r, server, ended := quietPair(t, a, "tcp")
 	dozes := func() {
 		t.Helper()
@@ -244,15 +244,15 @@ func TestBriefSession(t *testing.T) {
 	}
 }
 
-// Close ends a session whose reader is brief, and a brief reader that finds the
+// Close ends a session whose reader reads once, and a reader that finds the
 // peer gone ends it too.
-func TestBriefSessionCloses(t *testing.T) {
+func TestReadOnceCloses(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("sessions doze on Linux only")
 	}
 	for range 20 {
 		a := echoes()
-		a.briefly = 1
+		a.minDoze = 1
 		client, r, server, ended := quietPair(t, a, "tcp")
 		if err := client.SendMessage(1, nil); err != nil {
 			t.Fatal(err)

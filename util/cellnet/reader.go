@@ -19,9 +19,9 @@ const (
 	maxDropped = 1 << 20
 )
 
-// errBrief ends the reader of a session that was woken to read once. It is no
+// errReadOnce ends the reader of a session that was woken to read once. It is no
 // reason: the session dozes on.
-var errBrief = errors.New("cellnet: read once")
+var errReadOnce = errors.New("cellnet: read once")
 
 // read hands over what arrives until the connection can be read no further, or
 // another goroutine reads on, and returns why.
@@ -42,8 +42,8 @@ func (s *Session) read() error {
 		if err := s.received(n, err); err != nil {
 			return err
 		}
-		if s.brief {
-			return errBrief // if there is more, the dozer will say so
+		if s.once {
+			return errReadOnce // if there is more, the dozer will say so
 		}
 	}
 }

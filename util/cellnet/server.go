@@ -158,7 +158,7 @@ func (v *server) run(s *Session) {
 	switch err := s.read(); {
 	case err == ErrHandedOff:
 		v.handedOff(s)
-	case err == errBrief:
+	case err == errReadOnce:
 		s.park()
 		if !v.doze(s) {
 			go v.run(s)
@@ -175,15 +175,15 @@ func (v *server) run(s *Session) {
 func (v *server) doze(s *Session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.brief = false
+	s.once = false
 	s.dozing = s.reason == nil && s.deadline.IsZero() && v.dozer.add(s, v.all.Go)
 	return s.dozing
 }
 
-// briefly is how long a session must have dozed for its reader to read once and
+// minDoze is how long a session must have dozed for its reader to read once and
 // let it doze again: long enough that a heartbeat is all it has to say, most
 // likely. Others get a reader that stays.
-const briefly = 500 * time.Millisecond
+const minDoze = 500 * time.Millisecond
 
 // wake starts a reader for a session that dozes. The lock is held.
 func (s *Session) wake() {
@@ -191,7 +191,7 @@ func (s *Session) wake() {
 		return
 	}
 	now := time.Since(s.server.began)
-	s.brief = s.reason == nil && now-s.woken > cmp.Or(s.server.a.briefly, briefly)
+	s.once = s.reason == nil && now-s.woken > cmp.Or(s.server.a.minDoze, minDoze)
 	s.woken = now
 	s.dozing = false
 	s.server.dozer.remove(s)

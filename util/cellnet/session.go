@@ -48,7 +48,7 @@ type Session struct {
 	at      int    // how much of in was handed over; only while it is
 	need    int    // bytes the frame at the beginning of in has, as far as known
 	dropped int    // bytes read and dropped since the session began to close
-	brief   bool   // woken from a doze, to read what is there and doze again
+	once    bool   // woken from a doze, to read what is there and doze again
 
 	// Owned by whoever set writing.
 	flight []byte // being written, from the beginning of its buffer

@@ -67,7 +67,7 @@ func (s *Session) readable(fd uintptr) bool {
 			continue
 		case syscall.EAGAIN:
 			s.park()
-			if s.brief {
+			if s.once {
 				k.readErrno = syscall.EAGAIN
 				return true
 			}
