@@ -73,6 +73,14 @@ const (
 	ResultCode_TooManyViolations  ResultCode = 407 // too many refused messages
 	ResultCode_ProtocolError      ResultCode = 408 // what came is not a frame
 	ResultCode_TooManyConnections ResultCode = 409 // from this address, or in all
+	// The game's rules, and its players.
+	ResultCode_NotEnoughMoney   ResultCode = 501 // the reason says how much it takes
+	ResultCode_HighestLevel     ResultCode = 502 // there is no next one
+	ResultCode_NothingToClaim   ResultCode = 503 // nothing was earned since the last claim, or it does not fit
+	ResultCode_NameRefused      ResultCode = 504 // the reason says what a name may be
+	ResultCode_RequestIDRefused ResultCode = 505 // it was used for something else, or cannot be used
+	ResultCode_PlayedElsewhere  ResultCode = 506 // another game has the player by now: send the request again
+	ResultCode_PlayerBroken     ResultCode = 507 // the player's data cannot be read; it is left as it is
 )
 
 // Enum value maps for ResultCode.
@@ -111,6 +119,13 @@ var (
 		407: "TooManyViolations",
 		408: "ProtocolError",
 		409: "TooManyConnections",
+		501: "NotEnoughMoney",
+		502: "HighestLevel",
+		503: "NothingToClaim",
+		504: "NameRefused",
+		505: "RequestIDRefused",
+		506: "PlayedElsewhere",
+		507: "PlayerBroken",
 	}
 	ResultCode_value = map[string]int32{
 		"NoError":            0,
@@ -146,6 +161,13 @@ var (
 		"TooManyViolations":  407,
 		"ProtocolError":      408,
 		"TooManyConnections": 409,
+		"NotEnoughMoney":     501,
+		"HighestLevel":       502,
+		"NothingToClaim":     503,
+		"NameRefused":        504,
+		"RequestIDRefused":   505,
+		"PlayedElsewhere":    506,
+		"PlayerBroken":       507,
 	}
 )
 
@@ -764,6 +786,546 @@ func (x *EchoACK) GetContent() []byte {
 	return nil
 }
 
+// Who the client is in the game.
+type PlayerREQ struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlayerREQ) Reset() {
+	*x = PlayerREQ{}
+	mi := &file_proto_client_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlayerREQ) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlayerREQ) ProtoMessage() {}
+
+func (x *PlayerREQ) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_client_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlayerREQ.ProtoReflect.Descriptor instead.
+func (*PlayerREQ) Descriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{9}
+}
+
+type PlayerACK struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Result        ResultCode             `protobuf:"varint,1,opt,name=result,proto3,enum=proto.ResultCode" json:"result,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"` // for people, when result is not NoError
+	Uid           string                 `protobuf:"bytes,3,opt,name=uid,proto3" json:"uid,omitempty"`
+	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	Level         int64                  `protobuf:"varint,5,opt,name=level,proto3" json:"level,omitempty"`
+	Money         int64                  `protobuf:"varint,6,opt,name=money,proto3" json:"money,omitempty"`
+	Revision      int64                  `protobuf:"varint,7,opt,name=revision,proto3" json:"revision,omitempty"`                    // grows by one with each change
+	NextPrice     int64                  `protobuf:"varint,8,opt,name=next_price,json=nextPrice,proto3" json:"next_price,omitempty"` // of the next level, 0: this is the highest
+	Unclaimed     int64                  `protobuf:"varint,9,opt,name=unclaimed,proto3" json:"unclaimed,omitempty"`                  // what ClaimREQ would pay now
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlayerACK) Reset() {
+	*x = PlayerACK{}
+	mi := &file_proto_client_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlayerACK) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlayerACK) ProtoMessage() {}
+
+func (x *PlayerACK) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_client_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlayerACK.ProtoReflect.Descriptor instead.
+func (*PlayerACK) Descriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *PlayerACK) GetResult() ResultCode {
+	if x != nil {
+		return x.Result
+	}
+	return ResultCode_NoError
+}
+
+func (x *PlayerACK) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PlayerACK) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *PlayerACK) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PlayerACK) GetLevel() int64 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *PlayerACK) GetMoney() int64 {
+	if x != nil {
+		return x.Money
+	}
+	return 0
+}
+
+func (x *PlayerACK) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *PlayerACK) GetNextPrice() int64 {
+	if x != nil {
+		return x.NextPrice
+	}
+	return 0
+}
+
+func (x *PlayerACK) GetUnclaimed() int64 {
+	if x != nil {
+		return x.Unclaimed
+	}
+	return 0
+}
+
+// Pays for the next level.
+type UpgradeREQ struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpgradeREQ) Reset() {
+	*x = UpgradeREQ{}
+	mi := &file_proto_client_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpgradeREQ) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpgradeREQ) ProtoMessage() {}
+
+func (x *UpgradeREQ) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_client_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpgradeREQ.ProtoReflect.Descriptor instead.
+func (*UpgradeREQ) Descriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *UpgradeREQ) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type UpgradeACK struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Result        ResultCode             `protobuf:"varint,1,opt,name=result,proto3,enum=proto.ResultCode" json:"result,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`                        // for people, when result is not NoError
+	RequestId     string                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // that of the request
+	Level         int64                  `protobuf:"varint,4,opt,name=level,proto3" json:"level,omitempty"`
+	Money         int64                  `protobuf:"varint,5,opt,name=money,proto3" json:"money,omitempty"`
+	Paid          int64                  `protobuf:"varint,6,opt,name=paid,proto3" json:"paid,omitempty"`
+	Revision      int64                  `protobuf:"varint,7,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpgradeACK) Reset() {
+	*x = UpgradeACK{}
+	mi := &file_proto_client_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpgradeACK) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpgradeACK) ProtoMessage() {}
+
+func (x *UpgradeACK) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_client_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpgradeACK.ProtoReflect.Descriptor instead.
+func (*UpgradeACK) Descriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *UpgradeACK) GetResult() ResultCode {
+	if x != nil {
+		return x.Result
+	}
+	return ResultCode_NoError
+}
+
+func (x *UpgradeACK) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *UpgradeACK) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *UpgradeACK) GetLevel() int64 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *UpgradeACK) GetMoney() int64 {
+	if x != nil {
+		return x.Money
+	}
+	return 0
+}
+
+func (x *UpgradeACK) GetPaid() int64 {
+	if x != nil {
+		return x.Paid
+	}
+	return 0
+}
+
+func (x *UpgradeACK) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// Takes the income that was earned since the last time.
+type ClaimREQ struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClaimREQ) Reset() {
+	*x = ClaimREQ{}
+	mi := &file_proto_client_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClaimREQ) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClaimREQ) ProtoMessage() {}
+
+func (x *ClaimREQ) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_client_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClaimREQ.ProtoReflect.Descriptor instead.
+func (*ClaimREQ) Descriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ClaimREQ) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type ClaimACK struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Result        ResultCode             `protobuf:"varint,1,opt,name=result,proto3,enum=proto.ResultCode" json:"result,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`                        // for people, when result is not NoError
+	RequestId     string                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // that of the request
+	Claimed       int64                  `protobuf:"varint,4,opt,name=claimed,proto3" json:"claimed,omitempty"`
+	Money         int64                  `protobuf:"varint,5,opt,name=money,proto3" json:"money,omitempty"`
+	Revision      int64                  `protobuf:"varint,6,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClaimACK) Reset() {
+	*x = ClaimACK{}
+	mi := &file_proto_client_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClaimACK) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClaimACK) ProtoMessage() {}
+
+func (x *ClaimACK) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_client_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClaimACK.ProtoReflect.Descriptor instead.
+func (*ClaimACK) Descriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ClaimACK) GetResult() ResultCode {
+	if x != nil {
+		return x.Result
+	}
+	return ResultCode_NoError
+}
+
+func (x *ClaimACK) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ClaimACK) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ClaimACK) GetClaimed() int64 {
+	if x != nil {
+		return x.Claimed
+	}
+	return 0
+}
+
+func (x *ClaimACK) GetMoney() int64 {
+	if x != nil {
+		return x.Money
+	}
+	return 0
+}
+
+func (x *ClaimACK) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// Takes another name.
+type RenameREQ struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenameREQ) Reset() {
+	*x = RenameREQ{}
+	mi := &file_proto_client_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenameREQ) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenameREQ) ProtoMessage() {}
+
+func (x *RenameREQ) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_client_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenameREQ.ProtoReflect.Descriptor instead.
+func (*RenameREQ) Descriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *RenameREQ) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *RenameREQ) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type RenameACK struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Result        ResultCode             `protobuf:"varint,1,opt,name=result,proto3,enum=proto.ResultCode" json:"result,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`                        // for people, when result is not NoError
+	RequestId     string                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // that of the request
+	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	Revision      int64                  `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenameACK) Reset() {
+	*x = RenameACK{}
+	mi := &file_proto_client_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenameACK) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenameACK) ProtoMessage() {}
+
+func (x *RenameACK) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_client_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenameACK.ProtoReflect.Descriptor instead.
+func (*RenameACK) Descriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RenameACK) GetResult() ResultCode {
+	if x != nil {
+		return x.Result
+	}
+	return ResultCode_NoError
+}
+
+func (x *RenameACK) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RenameACK) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *RenameACK) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RenameACK) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 // Tells that a message was refused, or why the connection is about to be closed. Only to clients
 // that announced the feature Reject.
 type RejectACK struct {
@@ -777,7 +1339,7 @@ type RejectACK struct {
 
 func (x *RejectACK) Reset() {
 	*x = RejectACK{}
-	mi := &file_proto_client_proto_msgTypes[9]
+	mi := &file_proto_client_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -789,7 +1351,7 @@ func (x *RejectACK) String() string {
 func (*RejectACK) ProtoMessage() {}
 
 func (x *RejectACK) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_client_proto_msgTypes[9]
+	mi := &file_proto_client_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -802,7 +1364,7 @@ func (x *RejectACK) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectACK.ProtoReflect.Descriptor instead.
 func (*RejectACK) Descriptor() ([]byte, []int) {
-	return file_proto_client_proto_rawDescGZIP(), []int{9}
+	return file_proto_client_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RejectACK) GetMsgId() uint32 {
@@ -837,7 +1399,7 @@ type LoginACK_Server struct {
 
 func (x *LoginACK_Server) Reset() {
 	*x = LoginACK_Server{}
-	mi := &file_proto_client_proto_msgTypes[10]
+	mi := &file_proto_client_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -849,7 +1411,7 @@ func (x *LoginACK_Server) String() string {
 func (*LoginACK_Server) ProtoMessage() {}
 
 func (x *LoginACK_Server) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_client_proto_msgTypes[10]
+	mi := &file_proto_client_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -936,11 +1498,63 @@ const file_proto_client_proto_rawDesc = "" +
 	"\acontent\x18\x01 \x01(\fR\acontent:\f\x8a\xb5\x18\b\n" +
 	"\x04game\x10\x02\"#\n" +
 	"\aEchoACK\x12\x18\n" +
-	"\acontent\x18\x01 \x01(\fR\acontent\"a\n" +
+	"\acontent\x18\x01 \x01(\fR\acontent\"&\n" +
+	"\tPlayerREQ:\x19\x8a\xb5\x18\x15\n" +
+	"\x04game\x10\x02\x18@!\x00\x00\x00\x00\x00\x00$@(\x14\"\xf9\x01\n" +
+	"\tPlayerACK\x12)\n" +
+	"\x06result\x18\x01 \x01(\x0e2\x11.proto.ResultCodeR\x06result\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x10\n" +
+	"\x03uid\x18\x03 \x01(\tR\x03uid\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12\x14\n" +
+	"\x05level\x18\x05 \x01(\x03R\x05level\x12\x14\n" +
+	"\x05money\x18\x06 \x01(\x03R\x05money\x12\x1a\n" +
+	"\brevision\x18\a \x01(\x03R\brevision\x12\x1d\n" +
+	"\n" +
+	"next_price\x18\b \x01(\x03R\tnextPrice\x12\x1c\n" +
+	"\tunclaimed\x18\t \x01(\x03R\tunclaimed\"G\n" +
+	"\n" +
+	"UpgradeREQ\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId:\x1a\x8a\xb5\x18\x16\n" +
+	"\x04game\x10\x02\x18\x80\x02!\x00\x00\x00\x00\x00\x004@(d\"\xca\x01\n" +
+	"\n" +
+	"UpgradeACK\x12)\n" +
+	"\x06result\x18\x01 \x01(\x0e2\x11.proto.ResultCodeR\x06result\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\x12\x14\n" +
+	"\x05level\x18\x04 \x01(\x03R\x05level\x12\x14\n" +
+	"\x05money\x18\x05 \x01(\x03R\x05money\x12\x12\n" +
+	"\x04paid\x18\x06 \x01(\x03R\x04paid\x12\x1a\n" +
+	"\brevision\x18\a \x01(\x03R\brevision\"E\n" +
+	"\bClaimREQ\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId:\x1a\x8a\xb5\x18\x16\n" +
+	"\x04game\x10\x02\x18\x80\x02!\x00\x00\x00\x00\x00\x004@(d\"\xb8\x01\n" +
+	"\bClaimACK\x12)\n" +
+	"\x06result\x18\x01 \x01(\x0e2\x11.proto.ResultCodeR\x06result\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\x12\x18\n" +
+	"\aclaimed\x18\x04 \x01(\x03R\aclaimed\x12\x14\n" +
+	"\x05money\x18\x05 \x01(\x03R\x05money\x12\x1a\n" +
+	"\brevision\x18\x06 \x01(\x03R\brevision\"Z\n" +
+	"\tRenameREQ\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name:\x1a\x8a\xb5\x18\x16\n" +
+	"\x04game\x10\x02\x18\x80\x04!\x00\x00\x00\x00\x00\x00\x14@(\x14\"\x9d\x01\n" +
+	"\tRenameACK\x12)\n" +
+	"\x06result\x18\x01 \x01(\x0e2\x11.proto.ResultCodeR\x06result\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12\x1a\n" +
+	"\brevision\x18\x05 \x01(\x03R\brevision\"a\n" +
 	"\tRejectACK\x12\x15\n" +
 	"\x06msg_id\x18\x01 \x01(\rR\x05msgId\x12%\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x11.proto.ResultCodeR\x04code\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason*\xa3\x05\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason*\xb2\x06\n" +
 	"\n" +
 	"ResultCode\x12\v\n" +
 	"\aNoError\x10\x00\x12\x11\n" +
@@ -977,7 +1591,14 @@ const file_proto_client_proto_rawDesc = "" +
 	"\fSlowConsumer\x10\x96\x03\x12\x16\n" +
 	"\x11TooManyViolations\x10\x97\x03\x12\x12\n" +
 	"\rProtocolError\x10\x98\x03\x12\x17\n" +
-	"\x12TooManyConnections\x10\x99\x03B-Z+github.com/davyxu/cellmesh_demo/proto/pb;pbb\x06proto3"
+	"\x12TooManyConnections\x10\x99\x03\x12\x13\n" +
+	"\x0eNotEnoughMoney\x10\xf5\x03\x12\x11\n" +
+	"\fHighestLevel\x10\xf6\x03\x12\x13\n" +
+	"\x0eNothingToClaim\x10\xf7\x03\x12\x10\n" +
+	"\vNameRefused\x10\xf8\x03\x12\x15\n" +
+	"\x10RequestIDRefused\x10\xf9\x03\x12\x14\n" +
+	"\x0fPlayedElsewhere\x10\xfa\x03\x12\x11\n" +
+	"\fPlayerBroken\x10\xfb\x03B-Z+github.com/davyxu/cellmesh_demo/proto/pb;pbb\x06proto3"
 
 var (
 	file_proto_client_proto_rawDescOnce sync.Once
@@ -992,7 +1613,7 @@ func file_proto_client_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_client_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_proto_client_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_proto_client_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_proto_client_proto_goTypes = []any{
 	(ResultCode)(0),         // 0: proto.ResultCode
 	(LoginREQ_Action)(0),    // 1: proto.LoginREQ.Action
@@ -1006,20 +1627,32 @@ var file_proto_client_proto_goTypes = []any{
 	(*ChatACK)(nil),         // 9: proto.ChatACK
 	(*EchoREQ)(nil),         // 10: proto.EchoREQ
 	(*EchoACK)(nil),         // 11: proto.EchoACK
-	(*RejectACK)(nil),       // 12: proto.RejectACK
-	(*LoginACK_Server)(nil), // 13: proto.LoginACK.Server
+	(*PlayerREQ)(nil),       // 12: proto.PlayerREQ
+	(*PlayerACK)(nil),       // 13: proto.PlayerACK
+	(*UpgradeREQ)(nil),      // 14: proto.UpgradeREQ
+	(*UpgradeACK)(nil),      // 15: proto.UpgradeACK
+	(*ClaimREQ)(nil),        // 16: proto.ClaimREQ
+	(*ClaimACK)(nil),        // 17: proto.ClaimACK
+	(*RenameREQ)(nil),       // 18: proto.RenameREQ
+	(*RenameACK)(nil),       // 19: proto.RenameACK
+	(*RejectACK)(nil),       // 20: proto.RejectACK
+	(*LoginACK_Server)(nil), // 21: proto.LoginACK.Server
 }
 var file_proto_client_proto_depIdxs = []int32{
 	1,  // 0: proto.LoginREQ.action:type_name -> proto.LoginREQ.Action
 	0,  // 1: proto.LoginACK.result:type_name -> proto.ResultCode
-	13, // 2: proto.LoginACK.server:type_name -> proto.LoginACK.Server
+	21, // 2: proto.LoginACK.server:type_name -> proto.LoginACK.Server
 	0,  // 3: proto.VerifyACK.result:type_name -> proto.ResultCode
-	0,  // 4: proto.RejectACK.code:type_name -> proto.ResultCode
-	5,  // [5:5] is the sub-list for method output_type
-	5,  // [5:5] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	0,  // 4: proto.PlayerACK.result:type_name -> proto.ResultCode
+	0,  // 5: proto.UpgradeACK.result:type_name -> proto.ResultCode
+	0,  // 6: proto.ClaimACK.result:type_name -> proto.ResultCode
+	0,  // 7: proto.RenameACK.result:type_name -> proto.ResultCode
+	0,  // 8: proto.RejectACK.code:type_name -> proto.ResultCode
+	9,  // [9:9] is the sub-list for method output_type
+	9,  // [9:9] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_proto_client_proto_init() }
@@ -1034,7 +1667,7 @@ func file_proto_client_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_client_proto_rawDesc), len(file_proto_client_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   11,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

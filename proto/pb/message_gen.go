@@ -7,6 +7,8 @@ const (
 	BindBackendACKID uint16 = 5768
 	ChatACKID        uint16 = 56419
 	ChatREQID        uint16 = 29052
+	ClaimACKID       uint16 = 55465
+	ClaimREQID       uint16 = 28098
 	ClientClosedID   uint16 = 35021
 	ClientJoinID     uint16 = 61443
 	ClientKickID     uint16 = 27413
@@ -24,8 +26,14 @@ const (
 	LoginREQID       uint16 = 18837
 	NoticeID         uint16 = 40438
 	PingACKID        uint16 = 16241
+	PlayerACKID      uint16 = 31152
+	PlayerREQID      uint16 = 3785
 	RejectACKID      uint16 = 20352
+	RenameACKID      uint16 = 18651
+	RenameREQID      uint16 = 56820
 	ServiceStatusID  uint16 = 52585
+	UpgradeACKID     uint16 = 38315
+	UpgradeREQID     uint16 = 10948
 	UsersInID        uint16 = 44221
 	VerifyACKID      uint16 = 40824
 	VerifyREQID      uint16 = 13457
@@ -66,6 +74,30 @@ func (m *ChatREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
 
 // AppendTo appends m, encoded, to b.
 func (m *ChatREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns ClaimACKID.
+func (*ClaimACK) MsgID() uint16 { return ClaimACKID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *ClaimACK) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *ClaimACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *ClaimACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns ClaimREQID.
+func (*ClaimREQ) MsgID() uint16 { return ClaimREQID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *ClaimREQ) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *ClaimREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *ClaimREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns ClientClosedID.
 func (*ClientClosed) MsgID() uint16 { return ClientClosedID }
@@ -271,6 +303,30 @@ func (m *PingACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
 // AppendTo appends m, encoded, to b.
 func (m *PingACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
+// MsgID returns PlayerACKID.
+func (*PlayerACK) MsgID() uint16 { return PlayerACKID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *PlayerACK) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *PlayerACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *PlayerACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns PlayerREQID.
+func (*PlayerREQ) MsgID() uint16 { return PlayerREQID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *PlayerREQ) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *PlayerREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *PlayerREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
 // MsgID returns RejectACKID.
 func (*RejectACK) MsgID() uint16 { return RejectACKID }
 
@@ -283,6 +339,30 @@ func (m *RejectACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
 // AppendTo appends m, encoded, to b.
 func (m *RejectACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
+// MsgID returns RenameACKID.
+func (*RenameACK) MsgID() uint16 { return RenameACKID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *RenameACK) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *RenameACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *RenameACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns RenameREQID.
+func (*RenameREQ) MsgID() uint16 { return RenameREQID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *RenameREQ) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *RenameREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *RenameREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
 // MsgID returns ServiceStatusID.
 func (*ServiceStatus) MsgID() uint16 { return ServiceStatusID }
 
@@ -294,6 +374,30 @@ func (m *ServiceStatus) DecodeInPlace(b []byte) error { return decodeInPlace(m, 
 
 // AppendTo appends m, encoded, to b.
 func (m *ServiceStatus) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns UpgradeACKID.
+func (*UpgradeACK) MsgID() uint16 { return UpgradeACKID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *UpgradeACK) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *UpgradeACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *UpgradeACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns UpgradeREQID.
+func (*UpgradeREQ) MsgID() uint16 { return UpgradeREQID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *UpgradeREQ) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *UpgradeREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *UpgradeREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns UsersInID.
 func (*UsersIn) MsgID() uint16 { return UsersInID }
@@ -340,6 +444,10 @@ func MessageName(id uint16) string {
 		return "ChatACK"
 	case ChatREQID:
 		return "ChatREQ"
+	case ClaimACKID:
+		return "ClaimACK"
+	case ClaimREQID:
+		return "ClaimREQ"
 	case ClientClosedID:
 		return "ClientClosed"
 	case ClientJoinID:
@@ -374,10 +482,22 @@ func MessageName(id uint16) string {
 		return "Notice"
 	case PingACKID:
 		return "PingACK"
+	case PlayerACKID:
+		return "PlayerACK"
+	case PlayerREQID:
+		return "PlayerREQ"
 	case RejectACKID:
 		return "RejectACK"
+	case RenameACKID:
+		return "RenameACK"
+	case RenameREQID:
+		return "RenameREQ"
 	case ServiceStatusID:
 		return "ServiceStatus"
+	case UpgradeACKID:
+		return "UpgradeACK"
+	case UpgradeREQID:
+		return "UpgradeREQ"
 	case UsersInID:
 		return "UsersIn"
 	case VerifyACKID:
@@ -403,6 +523,15 @@ func Messages() []MessageInfo {
 			ID: ChatREQID, Name: "ChatREQ",
 			Service: "social", Rule: Rule_AUTH, MaxSize: 4096,
 			New: func() Message { return new(ChatREQ) },
+		},
+		{
+			ID: ClaimACKID, Name: "ClaimACK",
+			New: func() Message { return new(ClaimACK) },
+		},
+		{
+			ID: ClaimREQID, Name: "ClaimREQ",
+			Service: "game", Rule: Rule_AUTH, MaxSize: 256, Rate: 20, Burst: 100,
+			New: func() Message { return new(ClaimREQ) },
 		},
 		{
 			ID: ClientClosedID, Name: "ClientClosed",
@@ -476,12 +605,39 @@ func Messages() []MessageInfo {
 			New: func() Message { return new(PingACK) },
 		},
 		{
+			ID: PlayerACKID, Name: "PlayerACK",
+			New: func() Message { return new(PlayerACK) },
+		},
+		{
+			ID: PlayerREQID, Name: "PlayerREQ",
+			Service: "game", Rule: Rule_AUTH, MaxSize: 64, Rate: 10, Burst: 20,
+			New: func() Message { return new(PlayerREQ) },
+		},
+		{
 			ID: RejectACKID, Name: "RejectACK",
 			New: func() Message { return new(RejectACK) },
 		},
 		{
+			ID: RenameACKID, Name: "RenameACK",
+			New: func() Message { return new(RenameACK) },
+		},
+		{
+			ID: RenameREQID, Name: "RenameREQ",
+			Service: "game", Rule: Rule_AUTH, MaxSize: 512, Rate: 5, Burst: 20,
+			New: func() Message { return new(RenameREQ) },
+		},
+		{
 			ID: ServiceStatusID, Name: "ServiceStatus",
 			New: func() Message { return new(ServiceStatus) },
+		},
+		{
+			ID: UpgradeACKID, Name: "UpgradeACK",
+			New: func() Message { return new(UpgradeACK) },
+		},
+		{
+			ID: UpgradeREQID, Name: "UpgradeREQ",
+			Service: "game", Rule: Rule_AUTH, MaxSize: 256, Rate: 20, Burst: 100,
+			New: func() Message { return new(UpgradeREQ) },
 		},
 		{
 			ID: UsersInID, Name: "UsersIn",

@@ -44,6 +44,38 @@ func (m *EchoACK) plain() bool {
 	return m == nil || m.unknownFields == nil
 }
 
+func (m *PlayerREQ) plain() bool {
+	return m == nil || m.unknownFields == nil
+}
+
+func (m *PlayerACK) plain() bool {
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetReason()) && utf8.ValidString(m.GetUid()) && utf8.ValidString(m.GetName())
+}
+
+func (m *UpgradeREQ) plain() bool {
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetRequestId())
+}
+
+func (m *UpgradeACK) plain() bool {
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetReason()) && utf8.ValidString(m.GetRequestId())
+}
+
+func (m *ClaimREQ) plain() bool {
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetRequestId())
+}
+
+func (m *ClaimACK) plain() bool {
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetReason()) && utf8.ValidString(m.GetRequestId())
+}
+
+func (m *RenameREQ) plain() bool {
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetRequestId()) && utf8.ValidString(m.GetName())
+}
+
+func (m *RenameACK) plain() bool {
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetReason()) && utf8.ValidString(m.GetRequestId()) && utf8.ValidString(m.GetName())
+}
+
 func (m *RejectACK) plain() bool {
 	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetReason())
 }

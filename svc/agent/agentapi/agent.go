@@ -1,6 +1,7 @@
 package agentapi
 
 import (
+	"context"
 	"fmt"
 	"math"
 
@@ -25,6 +26,7 @@ type item struct {
 	id     uint16
 	body   *[]byte // of a message, from bufs
 	reason string  // of a close
+	do     func(context.Context)
 }
 
 type itemKind uint8
@@ -33,6 +35,7 @@ const (
 	opened itemKind = iota
 	message
 	closed
+	call
 )
 
 // agent is one agent's link and its clients. It belongs to the goroutine that

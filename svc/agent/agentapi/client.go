@@ -1,6 +1,7 @@
 package agentapi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -115,6 +116,14 @@ func (c *Client) Leave(group string) error {
 		return err
 	}
 	return c.control(&pb.ClientLeave{Group: group})
+}
+
+// Do runs f in the client's turn: after what waits already, never beside one of
+// its handlers. It is for timers, and for what others cause. It returns at once;
+// an error means that f will not run, because the client is gone or lets too
+// much wait.
+func (c *Client) Do(f func(context.Context)) error {
+	return c.box.Post(item{kind: call, do: f})
 }
 
 // Kick has the agent tell the client why, if it can understand, and close its

@@ -23,6 +23,10 @@ func (c *Client) handle(it item) {
 		s.putBuf(out)
 		c.waiting.Add(-int64(len(*it.body)))
 		s.putBuf(it.body)
+	case call:
+		if err := s.guard(func() error { it.do(s.ctx); return nil }); err != nil {
+			s.logFailure(c, "Do", err)
+		}
 	case closed:
 		if err := s.guard(func() error { s.handler.Closed(s.ctx, c, it.reason); return nil }); err != nil {
 			s.logFailure(c, "ClientClosed", err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/agent/agentapi"
+	"github.com/davyxu/cellmesh_demo/svc/game/store"
 	"github.com/davyxu/cellmesh_demo/svc/login/loginapi"
 	"github.com/davyxu/cellmesh_demo/util/msgmux"
 	"github.com/davyxu/cellmesh_demo/util/sqldb"
@@ -25,10 +26,18 @@ func (w *World) verify(ctx context.Context, c *agentapi.Client, req *pb.VerifyRE
 		return nil, w.refuse(c, err)
 	}
 	who := agentapi.Identity{UID: grant.UID, Epoch: grant.Epoch, Features: req.Features}
+	p := w.newPlayer(c, who)
+	if _, err := w.load(ctx, p); err != nil { // from here on no earlier login can write
+		if errors.Is(err, store.ErrNotOwner) {
+			return nil, w.refuse(c, loginapi.ErrSuperseded)
+		}
+		code, reason, err := w.explain(p, err)
+		return &pb.VerifyACK{Result: code, Reason: reason}, err
+	}
 	if err := c.Bind(who); err != nil {
 		return nil, err
 	}
-	w.enter(c)
+	w.enter(p)
 	return &pb.VerifyACK{}, nil
 }
 
@@ -67,24 +76,29 @@ var refusals = []struct {
 
 // Opened takes over a player whose game went away: its agent, which we trust,
 // says who it is.
-func (w *World) Opened(_ context.Context, c *agentapi.Client) error {
-	w.enter(c)
-	return nil
-}
-
-func (w *World) enter(c *agentapi.Client) {
-	if _, is := c.Data.(*Player); !is {
-		w.players.Add(1)
+func (w *World) Opened(ctx context.Context, c *agentapi.Client) error {
+	p := w.newPlayer(c, c.Who())
+	w.enter(p)
+	_, err := w.load(ctx, p)
+	if err != nil { // it is tried again when the data is needed
+		_, _, err = w.explain(p, err)
 	}
-	who := c.Who()
-	c.Data = &Player{UID: who.UID, Epoch: who.Epoch, Client: c}
-	w.clients.LetIn(c)
+	return err
 }
 
-// Closed lets a player go.
+func (w *World) enter(p *Player) {
+	if before, is := p.Client.Data.(*Player); is {
+		w.players.remove(before)
+	}
+	w.players.add(p)
+	p.Client.Data = p
+	w.clients.LetIn(p.Client)
+}
+
+// Closed lets a player go. There is nothing to save: what was acknowledged is.
 func (w *World) Closed(_ context.Context, c *agentapi.Client, _ string) {
-	if _, is := c.Data.(*Player); is {
-		w.players.Add(-1)
+	if p, is := c.Data.(*Player); is {
+		w.players.remove(p)
 		w.clients.LetOut(c)
 	}
 }

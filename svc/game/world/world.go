@@ -1,81 +1,109 @@
 // Package world is the game service: it admits players and handles what they
 // send. world.go wires it and lists the handlers; admit.go is how a client
-// becomes a player.
+// becomes a player; player.go is a player as handlers see it, and how it is
+// loaded, changed and unloaded; grow.go handles what makes it grow.
+//
+// The rules of growing are in growth, without clock and database; the database
+// is in store, which says why nothing is lost and nothing counted twice.
 package world
 
 import (
 	"context"
 	"flag"
-	"sync/atomic"
+	"time"
 
 	"github.com/davyxu/cellmesh_demo/basefx"
 	"github.com/davyxu/cellmesh_demo/basefx/database"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/agent/agentapi"
+	"github.com/davyxu/cellmesh_demo/svc/game/growth"
+	"github.com/davyxu/cellmesh_demo/svc/game/store"
 	"github.com/davyxu/cellmesh_demo/svc/hub/hubapi"
 	"github.com/davyxu/cellmesh_demo/svc/login/loginapi"
+	"github.com/davyxu/cellmesh_demo/util/discovery"
 	"github.com/davyxu/cellmesh_demo/util/msgmux"
 	"github.com/davyxu/cellmesh_demo/util/rarely"
 )
 
 // World is the game service.
 type World struct {
-	app      *basefx.App
+	idle     time.Duration // after which a player is unloaded
 	database database.Flags
+
+	app      *basefx.App
 	clients  *agentapi.Server
 	tokens   *loginapi.Verifier
 	logins   *loginapi.Sessions
+	store    store.Store
+	tables   *discovery.Config[growth.Tables]
 	refusals *rarely.Log                   // of tokens
+	failures *rarely.Log                   // of the store
 	gate     *msgmux.Mux[*agentapi.Client] // messages of clients that are no players yet
-	play     *msgmux.Mux[*Player]          // messages of players
-	players  atomic.Int64
+	play     *msgmux.Mux[*Player]          // messages of players that need no database
+	grow     *msgmux.Mux[*Player]          // messages of players that do
+	players  players
 }
 
-// Player is a verified client as handlers see it. What happens to one player
-// happens in order, one at a time.
-type Player struct {
-	UID    string
-	Epoch  uint64 // of this login
-	Client *agentapi.Client
-}
-
-// New makes the game service. A new message gets its line here.
+// New makes the game service and adds its flags. A new message gets its line
+// here.
 func New(fs *flag.FlagSet) basefx.Service {
-	w := &World{refusals: rarely.New(), gate: msgmux.New[*agentapi.Client](), play: msgmux.New[*Player]()}
+	w := &World{
+		refusals: rarely.New(), failures: rarely.New(),
+		gate: msgmux.New[*agentapi.Client](), play: msgmux.New[*Player](), grow: msgmux.New[*Player](),
+	}
 	w.database.Register(fs)
+	fs.DurationVar(&w.idle, "playeridle", 10*time.Minute, "drop the data of players from memory that did not need it for so long")
 	msgmux.Handle(w.gate, w.verify)
 	msgmux.HandleLent(w.play, w.echo)
+	msgmux.Handle(w.grow, w.player)
+	msgmux.Handle(w.grow, w.upgrade)
+	msgmux.Handle(w.grow, w.claim)
+	msgmux.Handle(w.grow, w.rename)
 	return w
 }
 
 // Start wires the game service.
 func (w *World) Start(ctx context.Context, app *basefx.App) (err error) {
-	if err := agentapi.Check("game", w.gate, w.play); err != nil {
+	if err := agentapi.Check("game", w.gate, w.play, w.grow); err != nil {
 		return err
 	}
 	w.app = app
 	w.tokens = loginapi.NewVerifier(app.Registry)
-	db, err := database.Open(app, &w.database, loginapi.SessionTables())
+	if w.tables, err = basefx.Bind(app, growth.Key, growth.Defaults(), nil); err != nil {
+		return err
+	}
+	db, err := database.Open(app, &w.database, loginapi.SessionTables(), store.Tables())
 	if err != nil {
 		return err
 	}
-	w.logins = loginapi.NewSessions(db)
+	w.logins, w.store = loginapi.NewSessions(db), store.NewSQL(db)
 	hub := hubapi.Join(app)
-	hub.ReportStatus(func() *pb.ServiceStatus { return &pb.ServiceStatus{Players: uint32(w.players.Load())} })
-	app.Gauge("game_players", "Players.", nil, func() float64 { return float64(w.players.Load()) })
+	hub.ReportStatus(func() *pb.ServiceStatus { return &pb.ServiceStatus{Players: uint32(w.players.count())} })
+	app.Gauge("game_players", "Players.", nil, func() float64 { return float64(w.players.count()) })
+	app.Gauge("game_players_loaded", "Players whose data is in memory.", nil, func() float64 { return float64(w.players.loaded()) })
+	app.Go("idle players", w.unloadIdle)
 	w.clients, err = agentapi.Serve(ctx, app, w)
 	return err
 }
 
 // Blocks says which messages ask the database.
-func (w *World) Blocks(id uint16) bool { return id == pb.VerifyREQID }
+func (w *World) Blocks(id uint16) bool { return id == pb.VerifyREQID || w.grow.Handles(id) }
 
 // Message hands a message to its handler.
-func (w *World) Message(ctx context.Context, c *agentapi.Client, id uint16, body []byte) (msgmux.Message, error) {
-	if p, ok := c.Data.(*Player); ok && w.play.Handles(id) {
-		return w.play.Dispatch(ctx, p, id, body)
+func (w *World) Message(ctx context.Context, c *agentapi.Client, id uint16, body []byte) (reply msgmux.Message, err error) {
+	p, ok := c.Data.(*Player)
+	switch {
+	case ok && w.play.Handles(id):
+		reply, err = w.play.Dispatch(ctx, p, id, body)
+	case ok && w.grow.Handles(id):
+		reply, err = w.grow.Dispatch(ctx, p, id, body)
+	default:
+		return w.gate.Dispatch(ctx, c, id, body)
 	}
-	return w.gate.Dispatch(ctx, c, id, body)
+	if err != nil {
+		p.failed(err)
+	}
+	return reply, err
 }
 
 // echo answers with what it was sent: for measuring the round trip.
