@@ -78,7 +78,7 @@ func (h *Holding) Change(ctx context.Context, requestID, what string, at time.Ti
 		if err != nil {
 			return Entry{}, err
 		}
-		e := Entry{UID: h.owner.UID, RequestID: requestID, What: what, At: at}
+		e := Entry{UID: h.owner.UID, RequestID: requestID, What: what, At: time.UnixMilli(at.UnixMilli())} // as it will be read
 		err = h.try(ctx, p, &e, rule)
 		if !again || !errors.Is(err, ErrStale) {
 			return e, err
@@ -102,7 +102,7 @@ func (h *Holding) try(ctx context.Context, p Player, e *Entry, rule func(growth.
 	switch {
 	case no == nil:
 		next.Player, next.Revision = after, p.Revision+1
-		e.Revision, e.Before, e.After = next.Revision, p.Player, after
+		e.Revision, e.Before, e.After = next.Revision, stateOf(p.Player), stateOf(after)
 		err = h.store.Apply(ctx, h.owner, *e, next.Data)
 	case errors.As(no, &refusal):
 		next.Data = p.refused(Refused{e.RequestID, e.What, refusal.Why, refusal.Text})

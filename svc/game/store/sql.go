@@ -67,7 +67,7 @@ func create(ctx context.Context, tx sqldb.Tx, o Owner, d Data, at time.Time) err
 	} else if n == 0 {
 		return ErrNotOwner // it is there, with a higher epoch
 	}
-	_, err = record(ctx, tx, Entry{UID: o.UID, Revision: 1, RequestID: createdID, What: Created, At: at, After: d.Player})
+	_, err = record(ctx, tx, Entry{UID: o.UID, Revision: 1, RequestID: createdID, What: Created, At: at, After: stateOf(d.Player)})
 	return err
 }
 

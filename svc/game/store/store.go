@@ -50,16 +50,23 @@ type Player struct {
 	Revision int64
 }
 
-// Entry is a line of the ledger. Of the players before and after it has Name,
-// Level and Money.
+// State is what the ledger tells of a player.
+type State struct {
+	Name         string
+	Level, Money int64
+}
+
+func stateOf(p growth.Player) State { return State{p.Name, p.Level, p.Money} }
+
+// Entry is a line of the ledger.
 type Entry struct {
 	UID       string
 	Revision  int64 // that the change made
 	RequestID string
 	What      string // for instance Upgraded
 	At        time.Time
-	Before    growth.Player
-	After     growth.Player
+	Before    State
+	After     State
 }
 
 // Created is the first change of every player, by the game itself: no client
