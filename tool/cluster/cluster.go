@@ -63,15 +63,21 @@ func New(t testing.TB) *Cluster {
 
 // Start makes a cluster with one of every service, ready.
 func Start(t testing.TB) *Cluster {
-	c := New(t)
+	c, _ := StartWithGame(t)
+	return c
+}
+
+// StartWithGame is Start, and gives the game to look at.
+func StartWithGame(t testing.TB) (c *Cluster, game *Process) {
+	c = New(t)
 	var all []*Process
-	for _, name := range []string{"hub", "game", "social", "agent", "login"} {
+	for _, name := range []string{"game", "hub", "social", "agent", "login"} {
 		all = append(all, c.Launch(name))
 	}
 	for _, p := range all {
 		p.WaitReady()
 	}
-	return c
+	return c, all[0]
 }
 
 // Set sets a value in discovery.

@@ -1,7 +1,7 @@
 // Package console is the client program: it finds login, gets in, sends the
 // lines it reads and prints those that come. console.go is the program,
 // enter.go how it gets in, secrets.go what it proves itself with, lines.go what
-// a line means.
+// a line means, player.go what the game answers.
 package console
 
 import (
@@ -238,6 +238,8 @@ func (c *Console) Message(id uint16, body []byte) error {
 		}
 		c.print(m.Content)
 		c.heard(m.Content)
+	case pb.PlayerACKID, pb.UpgradeACKID, pb.ClaimACKID, pb.RenameACKID:
+		return c.answered(id, body)
 	case pb.RejectACKID:
 		var m pb.RejectACK
 		if err := proto.Unmarshal(body, &m); err != nil {
@@ -255,7 +257,8 @@ func (c *Console) rejected(m *pb.RejectACK) error {
 		return &endedByServer{m.Code, m.Reason}
 	}
 	c.say("not taken: %s (%s, %v)", m.Reason, pb.MessageName(uint16(m.MsgId)), m.Code)
-	if uint16(m.MsgId) == pb.ChatREQID {
+	switch uint16(m.MsgId) {
+	case pb.ChatREQID, pb.PlayerREQID, pb.UpgradeREQID, pb.ClaimREQID, pb.RenameREQID:
 		c.mu.Lock()
 		c.settle()
 		c.mu.Unlock()

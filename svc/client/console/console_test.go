@@ -116,7 +116,7 @@ func (term *terminal) says(what string) {
 // A person, or a script in a pipe, over a real cluster: lines come back, the end
 // of input waits for the last of them, commands do what they say.
 func TestChat(t *testing.T) {
-	c := cluster.Start(t)
+	c, game := cluster.StartWithGame(t)
 	login := "-login=" + c.Addr("login#0@dev")
 	for _, commType := range []string{"tcp", "ws"} {
 		t.Run(commType, func(t *testing.T) {
@@ -154,6 +154,24 @@ func TestChat(t *testing.T) {
 		}
 		if got := alice.out.String(); !strings.HasSuffix(got, "goodbye\n") || strings.Contains(got, "x") {
 			t.Errorf("printed %q", got)
+		}
+	})
+	t.Run("growing", func(t *testing.T) {
+		c.Set("config/game/growth", `{"start":100,"prices":[60,120],"income":[3600,3600,3600]}`)
+		cluster.Eventually(t, "the game has the prices", func() bool { return strings.Contains(game.Log(), "config changed") })
+		p := run(t, login, "-uid=carol")
+		p.typ("/me\n/upgrade\n/upgrade\n/name Carol the 1st\n/name\n/me\n")
+		p.shows("carol: level 1, 100 gold, 0 to claim; the next level costs 60\nlevel 2 for 60 gold, you have 40\nyou are called Carol the 1st\nCarol the 1st: level 2, ")
+		p.says("needs 120 gold, you have 40 (NotEnoughMoney)")
+		p.says("a name is not empty, and neither begins nor ends with a space (NameRefused)")
+		cluster.Eventually(t, "something is earned", func() bool {
+			p.typ("/claim\n")
+			time.Sleep(20 * time.Millisecond) // a person types no faster
+			return strings.Contains(p.out.String(), "claimed 1 gold, you have 41")
+		})
+		p.typ("/quit\n")
+		if end := p.end(); end != "" {
+			t.Errorf("ended with %q", end)
 		}
 	})
 	t.Run("refused", func(t *testing.T) {

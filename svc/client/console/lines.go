@@ -1,6 +1,7 @@
 package console
 
 import (
+	"crypto/rand"
 	"strings"
 
 	"github.com/davyxu/cellmesh_demo/proto/pb"
@@ -17,6 +18,16 @@ type command struct {
 func (c *Console) commands() []command {
 	return []command{
 		{"/help", "/help", "this list", func(*clientapi.Conn, string) bool { c.help(); return false }},
+		{"/me", "/me", "who you are in the game", func(conn *clientapi.Conn, _ string) bool { return c.request(conn, &pb.PlayerREQ{}) }},
+		{"/upgrade", "/upgrade", "pay for the next level", func(conn *clientapi.Conn, _ string) bool {
+			return c.request(conn, &pb.UpgradeREQ{RequestId: rand.Text()})
+		}},
+		{"/claim", "/claim", "take the gold that was earned", func(conn *clientapi.Conn, _ string) bool {
+			return c.request(conn, &pb.ClaimREQ{RequestId: rand.Text()})
+		}},
+		{"/name", "/name NAME", "take another name", func(conn *clientapi.Conn, name string) bool {
+			return c.request(conn, &pb.RenameREQ{RequestId: rand.Text(), Name: name})
+		}},
 		{"/quit", "/quit", "leave, as at the end of input", func(*clientapi.Conn, string) bool { return true }},
 	}
 }

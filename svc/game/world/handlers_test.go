@@ -11,7 +11,7 @@ import (
 // there is none too much.
 func TestHandlersAreComplete(t *testing.T) {
 	w := New(flag.NewFlagSet("game", flag.ContinueOnError)).(*World)
-	if err := agentapi.Check("game", w.gate, w.play); err != nil {
+	if err := agentapi.Check("game", w.gate, w.play, w.grow); err != nil {
 		t.Error(err)
 	}
 }
