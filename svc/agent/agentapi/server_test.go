@@ -1,6 +1,7 @@
 package agentapi_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/agent/agentapi"
 	"github.com/davyxu/cellmesh_demo/tool/cluster"
+	"github.com/davyxu/cellmesh_demo/util/mailbox"
 	"github.com/davyxu/cellmesh_demo/util/msgmux"
 )
 
@@ -475,5 +477,51 @@ func TestCheck(t *testing.T) {
 	err := agentapi.Check("game")
 	if err == nil || !strings.Contains(err.Error(), "message VerifyREQ") || !strings.Contains(err.Error(), "message EchoREQ") {
 		t.Errorf("no handlers: %v", err)
+	}
+}
+
+// What is to be done in a client's turn runs after what came before, never beside
+// its handlers; a panic there is counted; what comes too late is refused.
+func TestDo(t *testing.T) {
+	var did []string // owned by the client's turn
+	entered, leave := make(chan *agentapi.Client), make(chan struct{})
+	over := make(chan []string, 1)
+	b := start(t, &backend{
+		message: func(c *agentapi.Client, id uint16, body []byte) (msgmux.Message, error) {
+			if len(did) == 0 {
+				entered <- c
+				<-leave
+			}
+			did = append(did, "message")
+			return echo(c, id, body)
+		},
+		closed: func(*agentapi.Client, string) { over <- did },
+	})
+	a := b.agent(t, 0)
+	client := number(1, 0)
+	a.send(t, client, content("a"))
+	a.flush()
+	c := <-entered
+	for _, err := range []error{
+		c.Do(func(context.Context) { did = append(did, "one") }),
+		c.Do(func(context.Context) { panic("in its turn") }),
+		c.Do(func(context.Context) { did = append(did, "two") }),
+	} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	a.send(t, client, content("b"))
+	a.control(t, client, &pb.ClientClosed{})
+	a.flush()
+	close(leave)
+	if got := <-over; !slices.Equal(got, []string{"message", "one", "two", "message"}) {
+		t.Errorf("done was %v", got)
+	}
+	if err := c.Do(func(context.Context) {}); !errors.Is(err, mailbox.ErrClosed) {
+		t.Errorf("after the end: %v", err)
+	}
+	if n := b.Metric(t, "backend_messages_panicked_total"); n != 1 {
+		t.Errorf("%v panics", n)
 	}
 }
