@@ -18,6 +18,5 @@ CREATE TABLE player_ledger (
     level_after  BIGINT NOT NULL,
     money_before BIGINT NOT NULL,
     money_after  BIGINT NOT NULL,
-    PRIMARY KEY (uid, revision),
-    UNIQUE (uid, request_id)
+    PRIMARY KEY (uid, request_id) -- and no other index: each costs a page for every change
 );
