@@ -210,10 +210,12 @@ func TestDatabaseBlocked(t *testing.T) {
 	c, game, tokens := start(t)
 	in := dial(t, c)
 	in.verify(tokens.New("in", self), pb.ResultCode_NoError, "")
+	grows := join(t, c, tokens, "grows", self)
 	waits, token := dial(t, c), tokens.New("waits", self)
 	release := c.BlockDatabase()
 	waits.write(packet(t, &pb.VerifyREQ{GameToken: token, GameSvcId: self}))
-	cluster.Eventually(t, "the token waits for the database", func() bool { return game.Metric(t, "database_waiting") == 1 })
+	grows.write(packet(t, &pb.UpgradeREQ{RequestId: "1"}))
+	cluster.Eventually(t, "the token and a player wait for the database", func() bool { return game.Metric(t, "database_waiting") == 2 })
 	slowest := time.Duration(0)
 	for range 200 {
 		began := time.Now()
@@ -222,11 +224,12 @@ func TestDatabaseBlocked(t *testing.T) {
 		slowest = max(slowest, time.Since(began))
 	}
 	t.Logf("an echo took %v at most", slowest)
-	if n := game.Metric(t, "database_waiting"); n != 1 {
+	if n := game.Metric(t, "database_waiting"); n != 2 {
 		t.Errorf("%v wait", n)
 	}
 	release()
 	waits.want(golden(t, "02 00 78 9f"))
+	grows.read(&pb.UpgradeACK{})
 }
 
 // Tokens that are refused all the time do not fill the log.
