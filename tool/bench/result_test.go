@@ -109,7 +109,7 @@ func TestCasesHaveTheirGoals(t *testing.T) {
 		"echo-1000x1 ops/s": "at least 0.90 x", "echo-1000x1 p99": "at most 1.20 x", "echo-1000x1 server CPU s/million": "at most 1.30 x",
 		"echo-5000x1 ops/s": "at least 0.90 x", "echo-5000x1 p99": "at most 1.20 x", "echo-5000x1 server CPU s/million": "at most 1.30 x",
 		"idle-tcp bytes each in agent": "at most 4096", "idle-ws bytes each in agent": "at most 6144",
-		"broadcast deliveries/s": "at least 0.90 x", "crowd p99": "at most 1.50 x", "login logins/s": "at least 0.70 x",
+		"broadcast deliveries/s": "at least 0.90 x", "crowd p99": "at most 1.50 x", "login-64 logins/s": "at least 0.70 x", "login-256 logins/s": "at least 0.70 x",
 	}
 	r := newResult(options{})
 	r.conclude(cases(options{relay: "relay", idle: 1, crowd: 1}))
@@ -131,7 +131,7 @@ func TestCasesHaveTheirGoals(t *testing.T) {
 func TestChoose(t *testing.T) {
 	all := cases(options{})
 	for _, test := range []struct{ list, want string }{
-		{"all", "echo-1x1 echo-100x1 echo-100x16 echo-1000x1 echo-5000x1 idle-tcp idle-ws broadcast login crowd"},
+		{"all", "echo-1x1 echo-100x1 echo-100x16 echo-1000x1 echo-5000x1 idle-tcp idle-ws broadcast login-64 login-256 crowd"},
 		{"crowd,echo-1x1", "echo-1x1 crowd"},
 		{"idle", "idle-tcp idle-ws"},
 		{"echo-100x1", "echo-100x1"},

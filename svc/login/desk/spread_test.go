@@ -100,7 +100,7 @@ func TestSpread(t *testing.T) {
 			}
 			c.Launch("game").WaitReady()
 			got = enter(t, c, "b", "1.0", 300, logins)
-			if n := got["game#2@dev"]; n < 100 || n > 240 {
+			if n := got["game#2@dev"]; n < 85 || n > 240 { // an even share at least, though it may not have said yet that it is empty
 				t.Errorf("the new game got %d of 300: %v", n, got)
 			}
 		})
