@@ -2,6 +2,7 @@ package sqldb
 
 import (
 	"context"
+	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,6 +19,15 @@ import (
 type Migrations struct {
 	Name  string // of this user: lower-case letters; begins the name of its version table
 	Files fs.FS  // with the SQL files at its root
+}
+
+// Embedded are the migrations in the folder tables of embedded files.
+func Embedded(name string, files embed.FS) Migrations {
+	sub, err := fs.Sub(files, "tables")
+	if err != nil {
+		panic(err) // impossible: the folder's name is a good one
+	}
+	return Migrations{Name: name, Files: sub}
 }
 
 var migrationsName = regexp.MustCompile(`^[a-z]{1,32}$`)

@@ -104,13 +104,6 @@ func (s *users) leave(c *client) {
 	}
 }
 
-// get is the client of a uid, nil if it has none here.
-func (s *users) get(uid string) *client {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.in[uid].client
-}
-
 func (s *users) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

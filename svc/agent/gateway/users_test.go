@@ -20,7 +20,7 @@ func TestUsersOrder(t *testing.T) {
 	now := time.Now()
 	var s users
 	first, _, ok := s.come("alice", 1, now)
-	if !ok || s.get("alice") != first {
+	if !ok || s.in["alice"].client != first {
 		t.Fatal("the first is not in")
 	}
 	if c := s.heard("alice", 1, now); c != nil {
@@ -37,14 +37,14 @@ func TestUsersOrder(t *testing.T) {
 		t.Error("the second is in after the third")
 	}
 	s.leave(first)
-	if s.get("alice") != third {
+	if s.in["alice"].client != third {
 		t.Error("the first takes the third along")
 	}
 	if c := s.heard("alice", 4, now); c != third {
 		t.Error("the fourth, elsewhere, does not end the third")
 	}
 	s.leave(third)
-	if s.get("alice") != nil || s.count() != 0 {
+	if s.in["alice"].client != nil || s.count() != 0 {
 		t.Error("somebody is left")
 	}
 	if _, _, ok := s.come("alice", 3, now.Add(memory)); ok {

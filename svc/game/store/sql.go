@@ -6,7 +6,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"github.com/davyxu/cellmesh_demo/svc/game/growth"
@@ -17,13 +16,7 @@ import (
 var tables embed.FS
 
 // Tables are what SQL needs in its database.
-func Tables() sqldb.Migrations {
-	files, err := fs.Sub(tables, "tables")
-	if err != nil {
-		panic(err) // the name above is wrong
-	}
-	return sqldb.Migrations{Name: "players", Files: files}
-}
+func Tables() sqldb.Migrations { return sqldb.Embedded("players", tables) }
 
 // SQL is the Store in a database.
 type SQL struct{ db *sqldb.DB }

@@ -9,7 +9,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"sync"
 	"time"
@@ -21,13 +20,7 @@ import (
 var files embed.FS
 
 // Tables are the tables in the database.
-func Tables() sqldb.Migrations {
-	sub, err := fs.Sub(files, "tables")
-	if err != nil {
-		panic(err) // it was compiled in
-	}
-	return sqldb.Migrations{Name: "identity", Files: sub}
-}
+func Tables() sqldb.Migrations { return sqldb.Embedded("identity", files) }
 
 // maxUID is the longest uid that an account may wish for, in bytes.
 const maxUID = 128

@@ -6,7 +6,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"sync"
 
 	"github.com/davyxu/cellmesh_demo/util/sqldb"
@@ -36,13 +35,7 @@ func NewSessions(db *sqldb.DB) *Sessions { return &Sessions{db: db, statements: 
 var tables embed.FS
 
 // SessionTables are what Sessions needs in its database.
-func SessionTables() sqldb.Migrations {
-	files, err := fs.Sub(tables, "tables")
-	if err != nil {
-		panic(err) // the name above is wrong
-	}
-	return sqldb.Migrations{Name: "logins", Files: files}
-}
+func SessionTables() sqldb.Migrations { return sqldb.Embedded("logins", tables) }
 
 // Redeem uses up the token of a grant: nil is returned once only, in whatever
 // game. The error wraps ErrSuperseded, ErrUsed, ErrInvalid (no such login was

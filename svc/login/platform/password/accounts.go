@@ -7,7 +7,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"github.com/davyxu/cellmesh_demo/svc/login/platform"
@@ -18,13 +17,7 @@ import (
 var files embed.FS
 
 // Tables are the tables in the database.
-func Tables() sqldb.Migrations {
-	sub, err := fs.Sub(files, "tables")
-	if err != nil {
-		panic(err) // it was compiled in
-	}
-	return sqldb.Migrations{Name: "password", Files: sub}
-}
+func Tables() sqldb.Migrations { return sqldb.Embedded("password", files) }
 
 // How wrong passwords are held against a name.
 const (
