@@ -81,6 +81,14 @@ const (
 	ResultCode_RequestIDRefused ResultCode = 505 // it was used for something else, or cannot be used
 	ResultCode_PlayedElsewhere  ResultCode = 506 // another game has the player by now: send the request again
 	ResultCode_PlayerBroken     ResultCode = 507 // the player's data cannot be read; it is left as it is
+	// Chat.
+	ResultCode_Muted           ResultCode = 601 // by an operator; the reason says until when
+	ResultCode_TextRefused     ResultCode = 602 // empty, too long, with control characters, or by the word filter
+	ResultCode_RoomNameRefused ResultCode = 603 // the reason says what a room's name may be
+	ResultCode_NotInRoom       ResultCode = 604 // join it first
+	ResultCode_TooManyRooms    ResultCode = 605 // leave one first
+	ResultCode_PlayerUnknown   ResultCode = 606 // nobody of that uid was ever here
+	ResultCode_InboxFull       ResultCode = 607 // too many messages wait for that player already
 )
 
 // Enum value maps for ResultCode.
@@ -126,6 +134,13 @@ var (
 		505: "RequestIDRefused",
 		506: "PlayedElsewhere",
 		507: "PlayerBroken",
+		601: "Muted",
+		602: "TextRefused",
+		603: "RoomNameRefused",
+		604: "NotInRoom",
+		605: "TooManyRooms",
+		606: "PlayerUnknown",
+		607: "InboxFull",
 	}
 	ResultCode_value = map[string]int32{
 		"NoError":            0,
@@ -168,6 +183,13 @@ var (
 		"RequestIDRefused":   505,
 		"PlayedElsewhere":    506,
 		"PlayerBroken":       507,
+		"Muted":              601,
+		"TextRefused":        602,
+		"RoomNameRefused":    603,
+		"NotInRoom":          604,
+		"TooManyRooms":       605,
+		"PlayerUnknown":      606,
+		"InboxFull":          607,
 	}
 )
 
@@ -255,6 +277,7 @@ type VerifyREQ_Feature int32
 const (
 	VerifyREQ_None   VerifyREQ_Feature = 0
 	VerifyREQ_Reject VerifyREQ_Feature = 1 // RejectACK
+	VerifyREQ_Lines  VerifyREQ_Feature = 2 // LineACK instead of ChatACK
 )
 
 // Enum value maps for VerifyREQ_Feature.
@@ -262,10 +285,12 @@ var (
 	VerifyREQ_Feature_name = map[int32]string{
 		0: "None",
 		1: "Reject",
+		2: "Lines",
 	}
 	VerifyREQ_Feature_value = map[string]int32{
 		"None":   0,
 		"Reject": 1,
+		"Lines":  2,
 	}
 )
 
@@ -294,6 +319,55 @@ func (x VerifyREQ_Feature) Number() protoreflect.EnumNumber {
 // Deprecated: Use VerifyREQ_Feature.Descriptor instead.
 func (VerifyREQ_Feature) EnumDescriptor() ([]byte, []int) {
 	return file_proto_client_proto_rawDescGZIP(), []int{3, 0}
+}
+
+type LineACK_Kind int32
+
+const (
+	LineACK_Said   LineACK_Kind = 0 // by a player
+	LineACK_System LineACK_Kind = 1 // what happened: who joined, what the topic is
+	LineACK_Notice LineACK_Kind = 2 // by an operator
+)
+
+// Enum value maps for LineACK_Kind.
+var (
+	LineACK_Kind_name = map[int32]string{
+		0: "Said",
+		1: "System",
+		2: "Notice",
+	}
+	LineACK_Kind_value = map[string]int32{
+		"Said":   0,
+		"System": 1,
+		"Notice": 2,
+	}
+)
+
+func (x LineACK_Kind) Enum() *LineACK_Kind {
+	p := new(LineACK_Kind)
+	*p = x
+	return p
+}
+
+func (x LineACK_Kind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LineACK_Kind) Descriptor() protoreflect.EnumDescriptor {
+	return file_proto_client_proto_enumTypes[3].Descriptor()
+}
+
+func (LineACK_Kind) Type() protoreflect.EnumType {
+	return &file_proto_client_proto_enumTypes[3]
+}
+
+func (x LineACK_Kind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LineACK_Kind.Descriptor instead.
+func (LineACK_Kind) EnumDescriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{9, 0}
 }
 
 // Heartbeat: sent by the client every 5 s, answered by the agent with the same.
@@ -697,6 +771,809 @@ func (x *ChatACK) GetContent() string {
 	return ""
 }
 
+// A line to everybody, to a room or to one player. Everybody who shall see it gets a LineACK, its
+// sender too.
+type SayREQ struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // the client's own, at most 64 bytes; SayACK brings it back
+	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	Room          string                 `protobuf:"bytes,3,opt,name=room,proto3" json:"room,omitempty"` // to its members; the sender must be one
+	To            string                 `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`     // to this uid, wherever that player is; neither room nor to: to everybody
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SayREQ) Reset() {
+	*x = SayREQ{}
+	mi := &file_proto_client_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SayREQ) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SayREQ) ProtoMessage() {}
+
+func (x *SayREQ) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_client_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SayREQ.ProtoReflect.Descriptor instead.
+func (*SayREQ) Descriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SayREQ) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *SayREQ) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *SayREQ) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *SayREQ) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+type SayACK struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Result        ResultCode             `protobuf:"varint,1,opt,name=result,proto3,enum=proto.ResultCode" json:"result,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`                        // for people, when result is not NoError
+	RequestId     string                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // that of the request
+	LineId        uint64                 `protobuf:"varint,4,opt,name=line_id,json=lineId,proto3" json:"line_id,omitempty"`         // of the line, when result is NoError
+	Stored        bool                   `protobuf:"varint,5,opt,name=stored,proto3" json:"stored,omitempty"`                       // the player is not online and gets it at the next login
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SayACK) Reset() {
+	*x = SayACK{}
+	mi := &file_proto_client_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SayACK) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SayACK) ProtoMessage() {}
+
+func (x *SayACK) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_client_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SayACK.ProtoReflect.Descriptor instead.
+func (*SayACK) Descriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *SayACK) GetResult() ResultCode {
+	if x != nil {
+		return x.Result
+	}
+	return ResultCode_NoError
+}
+
+func (x *SayACK) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *SayACK) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *SayACK) GetLineId() uint64 {
+	if x != nil {
+		return x.LineId
+	}
+	return 0
+}
+
+func (x *SayACK) GetStored() bool {
+	if x != nil {
+		return x.Stored
+	}
+	return false
+}
+
+// Pushed: lines to show, instead of ChatACK to clients that announced the feature Lines.
+type LineACK struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lines         []*LineACK_Line        `protobuf:"bytes,1,rep,name=lines,proto3" json:"lines,omitempty"`
+	Missed        bool                   `protobuf:"varint,2,opt,name=missed,proto3" json:"missed,omitempty"` // private lines that waited for this login
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LineACK) Reset() {
+	*x = LineACK{}
+	mi := &file_proto_client_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LineACK) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LineACK) ProtoMessage() {}
+
+func (x *LineACK) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_client_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LineACK.ProtoReflect.Descriptor instead.
+func (*LineACK) Descriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *LineACK) GetLines() []*LineACK_Line {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+func (x *LineACK) GetMissed() bool {
+	if x != nil {
+		return x.Missed
+	}
+	return false
+}
+
+// Becomes a member of a room, and makes it if it is new. Who is gone (connection closed) has left.
+type JoinREQ struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Room          string                 `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JoinREQ) Reset() {
+	*x = JoinREQ{}
+	mi := &file_proto_client_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JoinREQ) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JoinREQ) ProtoMessage() {}
+
+func (x *JoinREQ) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_client_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JoinREQ.ProtoReflect.Descriptor instead.
+func (*JoinREQ) Descriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *JoinREQ) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+type JoinACK struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Result        ResultCode             `protobuf:"varint,1,opt,name=result,proto3,enum=proto.ResultCode" json:"result,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"` // for people, when result is not NoError
+	Room          string                 `protobuf:"bytes,3,opt,name=room,proto3" json:"room,omitempty"`     // that of the request
+	Topic         string                 `protobuf:"bytes,4,opt,name=topic,proto3" json:"topic,omitempty"`
+	Members       uint32                 `protobuf:"varint,5,opt,name=members,proto3" json:"members,omitempty"` // how many, with the new one
+	History       []*LineACK_Line        `protobuf:"bytes,6,rep,name=history,proto3" json:"history,omitempty"`  // the newest, oldest first
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JoinACK) Reset() {
+	*x = JoinACK{}
+	mi := &file_proto_client_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JoinACK) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JoinACK) ProtoMessage() {}
+
+func (x *JoinACK) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_client_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JoinACK.ProtoReflect.Descriptor instead.
+func (*JoinACK) Descriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *JoinACK) GetResult() ResultCode {
+	if x != nil {
+		return x.Result
+	}
+	return ResultCode_NoError
+}
+
+func (x *JoinACK) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *JoinACK) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *JoinACK) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *JoinACK) GetMembers() uint32 {
+	if x != nil {
+		return x.Members
+	}
+	return 0
+}
+
+func (x *JoinACK) GetHistory() []*LineACK_Line {
+	if x != nil {
+		return x.History
+	}
+	return nil
+}
+
+type LeaveREQ struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Room          string                 `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaveREQ) Reset() {
+	*x = LeaveREQ{}
+	mi := &file_proto_client_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaveREQ) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaveREQ) ProtoMessage() {}
+
+func (x *LeaveREQ) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_client_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaveREQ.ProtoReflect.Descriptor instead.
+func (*LeaveREQ) Descriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *LeaveREQ) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+type LeaveACK struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Result        ResultCode             `protobuf:"varint,1,opt,name=result,proto3,enum=proto.ResultCode" json:"result,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"` // for people, when result is not NoError
+	Room          string                 `protobuf:"bytes,3,opt,name=room,proto3" json:"room,omitempty"`     // that of the request
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaveACK) Reset() {
+	*x = LeaveACK{}
+	mi := &file_proto_client_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaveACK) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaveACK) ProtoMessage() {}
+
+func (x *LeaveACK) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_client_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaveACK.ProtoReflect.Descriptor instead.
+func (*LeaveACK) Descriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *LeaveACK) GetResult() ResultCode {
+	if x != nil {
+		return x.Result
+	}
+	return ResultCode_NoError
+}
+
+func (x *LeaveACK) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *LeaveACK) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+// Sets what a room is about. Its members see it as a line.
+type TopicREQ struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Room          string                 `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	Topic         string                 `protobuf:"bytes,2,opt,name=topic,proto3" json:"topic,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TopicREQ) Reset() {
+	*x = TopicREQ{}
+	mi := &file_proto_client_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TopicREQ) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TopicREQ) ProtoMessage() {}
+
+func (x *TopicREQ) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_client_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TopicREQ.ProtoReflect.Descriptor instead.
+func (*TopicREQ) Descriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *TopicREQ) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *TopicREQ) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+type TopicACK struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Result        ResultCode             `protobuf:"varint,1,opt,name=result,proto3,enum=proto.ResultCode" json:"result,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"` // for people, when result is not NoError
+	Room          string                 `protobuf:"bytes,3,opt,name=room,proto3" json:"room,omitempty"`     // that of the request
+	Topic         string                 `protobuf:"bytes,4,opt,name=topic,proto3" json:"topic,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TopicACK) Reset() {
+	*x = TopicACK{}
+	mi := &file_proto_client_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TopicACK) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TopicACK) ProtoMessage() {}
+
+func (x *TopicACK) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_client_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TopicACK.ProtoReflect.Descriptor instead.
+func (*TopicACK) Descriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *TopicACK) GetResult() ResultCode {
+	if x != nil {
+		return x.Result
+	}
+	return ResultCode_NoError
+}
+
+func (x *TopicACK) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *TopicACK) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *TopicACK) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+// Who is in a room that the client is a member of, or, without a room, online.
+type WhoREQ struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Room          string                 `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhoREQ) Reset() {
+	*x = WhoREQ{}
+	mi := &file_proto_client_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhoREQ) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhoREQ) ProtoMessage() {}
+
+func (x *WhoREQ) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_client_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhoREQ.ProtoReflect.Descriptor instead.
+func (*WhoREQ) Descriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *WhoREQ) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+type WhoACK struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Result        ResultCode             `protobuf:"varint,1,opt,name=result,proto3,enum=proto.ResultCode" json:"result,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`   // for people, when result is not NoError
+	Room          string                 `protobuf:"bytes,3,opt,name=room,proto3" json:"room,omitempty"`       // that of the request
+	Total         uint32                 `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`    // how many there are
+	Players       []*WhoACK_Player       `protobuf:"bytes,5,rep,name=players,proto3" json:"players,omitempty"` // at most 100 of them, by uid
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhoACK) Reset() {
+	*x = WhoACK{}
+	mi := &file_proto_client_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhoACK) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhoACK) ProtoMessage() {}
+
+func (x *WhoACK) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_client_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhoACK.ProtoReflect.Descriptor instead.
+func (*WhoACK) Descriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *WhoACK) GetResult() ResultCode {
+	if x != nil {
+		return x.Result
+	}
+	return ResultCode_NoError
+}
+
+func (x *WhoACK) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *WhoACK) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *WhoACK) GetTotal() uint32 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *WhoACK) GetPlayers() []*WhoACK_Player {
+	if x != nil {
+		return x.Players
+	}
+	return nil
+}
+
+// What was said in a room that the client is a member of, or, without a room, to everybody.
+type HistoryREQ struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Room          string                 `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	Before        uint64                 `protobuf:"varint,2,opt,name=before,proto3" json:"before,omitempty"` // only lines with a lower ID; 0: the newest
+	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`   // at most this many; 0: 20, never more than 100
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryREQ) Reset() {
+	*x = HistoryREQ{}
+	mi := &file_proto_client_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryREQ) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryREQ) ProtoMessage() {}
+
+func (x *HistoryREQ) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_client_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryREQ.ProtoReflect.Descriptor instead.
+func (*HistoryREQ) Descriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *HistoryREQ) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *HistoryREQ) GetBefore() uint64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
+func (x *HistoryREQ) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type HistoryACK struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Result        ResultCode             `protobuf:"varint,1,opt,name=result,proto3,enum=proto.ResultCode" json:"result,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"` // for people, when result is not NoError
+	Room          string                 `protobuf:"bytes,3,opt,name=room,proto3" json:"room,omitempty"`     // that of the request
+	Lines         []*LineACK_Line        `protobuf:"bytes,4,rep,name=lines,proto3" json:"lines,omitempty"`   // oldest first
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryACK) Reset() {
+	*x = HistoryACK{}
+	mi := &file_proto_client_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryACK) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryACK) ProtoMessage() {}
+
+func (x *HistoryACK) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_client_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryACK.ProtoReflect.Descriptor instead.
+func (*HistoryACK) Descriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *HistoryACK) GetResult() ResultCode {
+	if x != nil {
+		return x.Result
+	}
+	return ResultCode_NoError
+}
+
+func (x *HistoryACK) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *HistoryACK) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *HistoryACK) GetLines() []*LineACK_Line {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
 // Comes back unchanged from the game: measures the round trip.
 type EchoREQ struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -707,7 +1584,7 @@ type EchoREQ struct {
 
 func (x *EchoREQ) Reset() {
 	*x = EchoREQ{}
-	mi := &file_proto_client_proto_msgTypes[7]
+	mi := &file_proto_client_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -719,7 +1596,7 @@ func (x *EchoREQ) String() string {
 func (*EchoREQ) ProtoMessage() {}
 
 func (x *EchoREQ) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_client_proto_msgTypes[7]
+	mi := &file_proto_client_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -732,7 +1609,7 @@ func (x *EchoREQ) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EchoREQ.ProtoReflect.Descriptor instead.
 func (*EchoREQ) Descriptor() ([]byte, []int) {
-	return file_proto_client_proto_rawDescGZIP(), []int{7}
+	return file_proto_client_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *EchoREQ) GetContent() []byte {
@@ -751,7 +1628,7 @@ type EchoACK struct {
 
 func (x *EchoACK) Reset() {
 	*x = EchoACK{}
-	mi := &file_proto_client_proto_msgTypes[8]
+	mi := &file_proto_client_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -763,7 +1640,7 @@ func (x *EchoACK) String() string {
 func (*EchoACK) ProtoMessage() {}
 
 func (x *EchoACK) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_client_proto_msgTypes[8]
+	mi := &file_proto_client_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -776,7 +1653,7 @@ func (x *EchoACK) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EchoACK.ProtoReflect.Descriptor instead.
 func (*EchoACK) Descriptor() ([]byte, []int) {
-	return file_proto_client_proto_rawDescGZIP(), []int{8}
+	return file_proto_client_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *EchoACK) GetContent() []byte {
@@ -795,7 +1672,7 @@ type PlayerREQ struct {
 
 func (x *PlayerREQ) Reset() {
 	*x = PlayerREQ{}
-	mi := &file_proto_client_proto_msgTypes[9]
+	mi := &file_proto_client_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -807,7 +1684,7 @@ func (x *PlayerREQ) String() string {
 func (*PlayerREQ) ProtoMessage() {}
 
 func (x *PlayerREQ) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_client_proto_msgTypes[9]
+	mi := &file_proto_client_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -820,7 +1697,7 @@ func (x *PlayerREQ) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlayerREQ.ProtoReflect.Descriptor instead.
 func (*PlayerREQ) Descriptor() ([]byte, []int) {
-	return file_proto_client_proto_rawDescGZIP(), []int{9}
+	return file_proto_client_proto_rawDescGZIP(), []int{22}
 }
 
 type PlayerACK struct {
@@ -840,7 +1717,7 @@ type PlayerACK struct {
 
 func (x *PlayerACK) Reset() {
 	*x = PlayerACK{}
-	mi := &file_proto_client_proto_msgTypes[10]
+	mi := &file_proto_client_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -852,7 +1729,7 @@ func (x *PlayerACK) String() string {
 func (*PlayerACK) ProtoMessage() {}
 
 func (x *PlayerACK) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_client_proto_msgTypes[10]
+	mi := &file_proto_client_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -865,7 +1742,7 @@ func (x *PlayerACK) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlayerACK.ProtoReflect.Descriptor instead.
 func (*PlayerACK) Descriptor() ([]byte, []int) {
-	return file_proto_client_proto_rawDescGZIP(), []int{10}
+	return file_proto_client_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PlayerACK) GetResult() ResultCode {
@@ -941,7 +1818,7 @@ type UpgradeREQ struct {
 
 func (x *UpgradeREQ) Reset() {
 	*x = UpgradeREQ{}
-	mi := &file_proto_client_proto_msgTypes[11]
+	mi := &file_proto_client_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -953,7 +1830,7 @@ func (x *UpgradeREQ) String() string {
 func (*UpgradeREQ) ProtoMessage() {}
 
 func (x *UpgradeREQ) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_client_proto_msgTypes[11]
+	mi := &file_proto_client_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -966,7 +1843,7 @@ func (x *UpgradeREQ) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpgradeREQ.ProtoReflect.Descriptor instead.
 func (*UpgradeREQ) Descriptor() ([]byte, []int) {
-	return file_proto_client_proto_rawDescGZIP(), []int{11}
+	return file_proto_client_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *UpgradeREQ) GetRequestId() string {
@@ -991,7 +1868,7 @@ type UpgradeACK struct {
 
 func (x *UpgradeACK) Reset() {
 	*x = UpgradeACK{}
-	mi := &file_proto_client_proto_msgTypes[12]
+	mi := &file_proto_client_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1003,7 +1880,7 @@ func (x *UpgradeACK) String() string {
 func (*UpgradeACK) ProtoMessage() {}
 
 func (x *UpgradeACK) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_client_proto_msgTypes[12]
+	mi := &file_proto_client_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1016,7 +1893,7 @@ func (x *UpgradeACK) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpgradeACK.ProtoReflect.Descriptor instead.
 func (*UpgradeACK) Descriptor() ([]byte, []int) {
-	return file_proto_client_proto_rawDescGZIP(), []int{12}
+	return file_proto_client_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *UpgradeACK) GetResult() ResultCode {
@@ -1078,7 +1955,7 @@ type ClaimREQ struct {
 
 func (x *ClaimREQ) Reset() {
 	*x = ClaimREQ{}
-	mi := &file_proto_client_proto_msgTypes[13]
+	mi := &file_proto_client_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1090,7 +1967,7 @@ func (x *ClaimREQ) String() string {
 func (*ClaimREQ) ProtoMessage() {}
 
 func (x *ClaimREQ) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_client_proto_msgTypes[13]
+	mi := &file_proto_client_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1103,7 +1980,7 @@ func (x *ClaimREQ) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimREQ.ProtoReflect.Descriptor instead.
 func (*ClaimREQ) Descriptor() ([]byte, []int) {
-	return file_proto_client_proto_rawDescGZIP(), []int{13}
+	return file_proto_client_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ClaimREQ) GetRequestId() string {
@@ -1127,7 +2004,7 @@ type ClaimACK struct {
 
 func (x *ClaimACK) Reset() {
 	*x = ClaimACK{}
-	mi := &file_proto_client_proto_msgTypes[14]
+	mi := &file_proto_client_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1139,7 +2016,7 @@ func (x *ClaimACK) String() string {
 func (*ClaimACK) ProtoMessage() {}
 
 func (x *ClaimACK) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_client_proto_msgTypes[14]
+	mi := &file_proto_client_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1152,7 +2029,7 @@ func (x *ClaimACK) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimACK.ProtoReflect.Descriptor instead.
 func (*ClaimACK) Descriptor() ([]byte, []int) {
-	return file_proto_client_proto_rawDescGZIP(), []int{14}
+	return file_proto_client_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ClaimACK) GetResult() ResultCode {
@@ -1208,7 +2085,7 @@ type RenameREQ struct {
 
 func (x *RenameREQ) Reset() {
 	*x = RenameREQ{}
-	mi := &file_proto_client_proto_msgTypes[15]
+	mi := &file_proto_client_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1220,7 +2097,7 @@ func (x *RenameREQ) String() string {
 func (*RenameREQ) ProtoMessage() {}
 
 func (x *RenameREQ) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_client_proto_msgTypes[15]
+	mi := &file_proto_client_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1233,7 +2110,7 @@ func (x *RenameREQ) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameREQ.ProtoReflect.Descriptor instead.
 func (*RenameREQ) Descriptor() ([]byte, []int) {
-	return file_proto_client_proto_rawDescGZIP(), []int{15}
+	return file_proto_client_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RenameREQ) GetRequestId() string {
@@ -1263,7 +2140,7 @@ type RenameACK struct {
 
 func (x *RenameACK) Reset() {
 	*x = RenameACK{}
-	mi := &file_proto_client_proto_msgTypes[16]
+	mi := &file_proto_client_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1275,7 +2152,7 @@ func (x *RenameACK) String() string {
 func (*RenameACK) ProtoMessage() {}
 
 func (x *RenameACK) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_client_proto_msgTypes[16]
+	mi := &file_proto_client_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1288,7 +2165,7 @@ func (x *RenameACK) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenameACK.ProtoReflect.Descriptor instead.
 func (*RenameACK) Descriptor() ([]byte, []int) {
-	return file_proto_client_proto_rawDescGZIP(), []int{16}
+	return file_proto_client_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RenameACK) GetResult() ResultCode {
@@ -1339,7 +2216,7 @@ type RejectACK struct {
 
 func (x *RejectACK) Reset() {
 	*x = RejectACK{}
-	mi := &file_proto_client_proto_msgTypes[17]
+	mi := &file_proto_client_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1351,7 +2228,7 @@ func (x *RejectACK) String() string {
 func (*RejectACK) ProtoMessage() {}
 
 func (x *RejectACK) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_client_proto_msgTypes[17]
+	mi := &file_proto_client_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1364,7 +2241,7 @@ func (x *RejectACK) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectACK.ProtoReflect.Descriptor instead.
 func (*RejectACK) Descriptor() ([]byte, []int) {
-	return file_proto_client_proto_rawDescGZIP(), []int{17}
+	return file_proto_client_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RejectACK) GetMsgId() uint32 {
@@ -1399,7 +2276,7 @@ type LoginACK_Server struct {
 
 func (x *LoginACK_Server) Reset() {
 	*x = LoginACK_Server{}
-	mi := &file_proto_client_proto_msgTypes[18]
+	mi := &file_proto_client_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1411,7 +2288,7 @@ func (x *LoginACK_Server) String() string {
 func (*LoginACK_Server) ProtoMessage() {}
 
 func (x *LoginACK_Server) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_client_proto_msgTypes[18]
+	mi := &file_proto_client_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1439,6 +2316,158 @@ func (x *LoginACK_Server) GetPort() int32 {
 		return x.Port
 	}
 	return 0
+}
+
+type LineACK_Line struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"` // no two lines have the same; a sender's later line has a higher one
+	Kind          LineACK_Kind           `protobuf:"varint,2,opt,name=kind,proto3,enum=proto.LineACK_Kind" json:"kind,omitempty"`
+	From          string                 `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`                    // uid of the sender, by its session; empty when nobody said it
+	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`                    // the sender's name
+	Room          string                 `protobuf:"bytes,5,opt,name=room,proto3" json:"room,omitempty"`                    // empty: not in a room
+	To            string                 `protobuf:"bytes,6,opt,name=to,proto3" json:"to,omitempty"`                        // uid of the receiver of a private line
+	UnixMs        int64                  `protobuf:"varint,7,opt,name=unix_ms,json=unixMs,proto3" json:"unix_ms,omitempty"` // when it was said
+	Text          string                 `protobuf:"bytes,8,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LineACK_Line) Reset() {
+	*x = LineACK_Line{}
+	mi := &file_proto_client_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LineACK_Line) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LineACK_Line) ProtoMessage() {}
+
+func (x *LineACK_Line) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_client_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LineACK_Line.ProtoReflect.Descriptor instead.
+func (*LineACK_Line) Descriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{9, 0}
+}
+
+func (x *LineACK_Line) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *LineACK_Line) GetKind() LineACK_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return LineACK_Said
+}
+
+func (x *LineACK_Line) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *LineACK_Line) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LineACK_Line) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *LineACK_Line) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *LineACK_Line) GetUnixMs() int64 {
+	if x != nil {
+		return x.UnixMs
+	}
+	return 0
+}
+
+func (x *LineACK_Line) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+type WhoACK_Player struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Uid           string                 `protobuf:"bytes,1,opt,name=uid,proto3" json:"uid,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhoACK_Player) Reset() {
+	*x = WhoACK_Player{}
+	mi := &file_proto_client_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhoACK_Player) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhoACK_Player) ProtoMessage() {}
+
+func (x *WhoACK_Player) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_client_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhoACK_Player.ProtoReflect.Descriptor instead.
+func (*WhoACK_Player) Descriptor() ([]byte, []int) {
+	return file_proto_client_proto_rawDescGZIP(), []int{17, 0}
+}
+
+func (x *WhoACK_Player) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *WhoACK_Player) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
 }
 
 var File_proto_client_proto protoreflect.FileDescriptor
@@ -1473,17 +2502,18 @@ const file_proto_client_proto_rawDesc = "" +
 	" \x01(\tR\x06reason\x1a,\n" +
 	"\x06Server\x12\x0e\n" +
 	"\x02ip\x18\x01 \x01(\tR\x02ip\x12\x12\n" +
-	"\x04port\x18\x02 \x01(\x05R\x04port\"\xb1\x01\n" +
+	"\x04port\x18\x02 \x01(\x05R\x04port\"\xbc\x01\n" +
 	"\tVerifyREQ\x12\x1d\n" +
 	"\n" +
 	"game_token\x18\x01 \x01(\tR\tgameToken\x12\x1e\n" +
 	"\vgame_svc_id\x18\x02 \x01(\tR\tgameSvcId\x12\x1a\n" +
 	"\bfeatures\x18\n" +
-	" \x01(\rR\bfeatures\"\x1f\n" +
+	" \x01(\rR\bfeatures\"*\n" +
 	"\aFeature\x12\b\n" +
 	"\x04None\x10\x00\x12\n" +
 	"\n" +
-	"\x06Reject\x10\x01:(\x8a\xb5\x18$\n" +
+	"\x06Reject\x10\x01\x12\t\n" +
+	"\x05Lines\x10\x02:(\x8a\xb5\x18$\n" +
 	"\x04game\x10\x01\x18\x80\x80\x01!\x00\x00\x00\x00\x00\x00$@(\x142\vgame_svc_id\"N\n" +
 	"\tVerifyACK\x12)\n" +
 	"\x06result\x18\x01 \x01(\x0e2\x11.proto.ResultCodeR\x06result\x12\x16\n" +
@@ -1493,7 +2523,83 @@ const file_proto_client_proto_rawDesc = "" +
 	"\acontent\x18\x01 \x01(\tR\acontent:\x11\x8a\xb5\x18\r\n" +
 	"\x06social\x10\x02\x18\x80 \"#\n" +
 	"\aChatACK\x12\x18\n" +
-	"\acontent\x18\x01 \x01(\tR\acontent\"1\n" +
+	"\acontent\x18\x01 \x01(\tR\acontent\"_\n" +
+	"\x06SayREQ\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12\x12\n" +
+	"\x04room\x18\x03 \x01(\tR\x04room\x12\x0e\n" +
+	"\x02to\x18\x04 \x01(\tR\x02to\"\x9b\x01\n" +
+	"\x06SayACK\x12)\n" +
+	"\x06result\x18\x01 \x01(\x0e2\x11.proto.ResultCodeR\x06result\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\x12\x17\n" +
+	"\aline_id\x18\x04 \x01(\x04R\x06lineId\x12\x16\n" +
+	"\x06stored\x18\x05 \x01(\bR\x06stored\"\xb1\x02\n" +
+	"\aLineACK\x12)\n" +
+	"\x05lines\x18\x01 \x03(\v2\x13.proto.LineACK.LineR\x05lines\x12\x16\n" +
+	"\x06missed\x18\x02 \x01(\bR\x06missed\x1a\xb8\x01\n" +
+	"\x04Line\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12'\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x13.proto.LineACK.KindR\x04kind\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12\x12\n" +
+	"\x04room\x18\x05 \x01(\tR\x04room\x12\x0e\n" +
+	"\x02to\x18\x06 \x01(\tR\x02to\x12\x17\n" +
+	"\aunix_ms\x18\a \x01(\x03R\x06unixMs\x12\x12\n" +
+	"\x04text\x18\b \x01(\tR\x04text\"(\n" +
+	"\x04Kind\x12\b\n" +
+	"\x04Said\x10\x00\x12\n" +
+	"\n" +
+	"\x06System\x10\x01\x12\n" +
+	"\n" +
+	"\x06Notice\x10\x02\"\x1d\n" +
+	"\aJoinREQ\x12\x12\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room\"\xbf\x01\n" +
+	"\aJoinACK\x12)\n" +
+	"\x06result\x18\x01 \x01(\x0e2\x11.proto.ResultCodeR\x06result\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04room\x18\x03 \x01(\tR\x04room\x12\x14\n" +
+	"\x05topic\x18\x04 \x01(\tR\x05topic\x12\x18\n" +
+	"\amembers\x18\x05 \x01(\rR\amembers\x12-\n" +
+	"\ahistory\x18\x06 \x03(\v2\x13.proto.LineACK.LineR\ahistory\"\x1e\n" +
+	"\bLeaveREQ\x12\x12\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room\"a\n" +
+	"\bLeaveACK\x12)\n" +
+	"\x06result\x18\x01 \x01(\x0e2\x11.proto.ResultCodeR\x06result\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04room\x18\x03 \x01(\tR\x04room\"4\n" +
+	"\bTopicREQ\x12\x12\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room\x12\x14\n" +
+	"\x05topic\x18\x02 \x01(\tR\x05topic\"w\n" +
+	"\bTopicACK\x12)\n" +
+	"\x06result\x18\x01 \x01(\x0e2\x11.proto.ResultCodeR\x06result\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04room\x18\x03 \x01(\tR\x04room\x12\x14\n" +
+	"\x05topic\x18\x04 \x01(\tR\x05topic\"\x1c\n" +
+	"\x06WhoREQ\x12\x12\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room\"\xd5\x01\n" +
+	"\x06WhoACK\x12)\n" +
+	"\x06result\x18\x01 \x01(\x0e2\x11.proto.ResultCodeR\x06result\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04room\x18\x03 \x01(\tR\x04room\x12\x14\n" +
+	"\x05total\x18\x04 \x01(\rR\x05total\x12.\n" +
+	"\aplayers\x18\x05 \x03(\v2\x14.proto.WhoACK.PlayerR\aplayers\x1a.\n" +
+	"\x06Player\x12\x10\n" +
+	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"N\n" +
+	"\n" +
+	"HistoryREQ\x12\x12\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room\x12\x16\n" +
+	"\x06before\x18\x02 \x01(\x04R\x06before\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"\x8e\x01\n" +
+	"\n" +
+	"HistoryACK\x12)\n" +
+	"\x06result\x18\x01 \x01(\x0e2\x11.proto.ResultCodeR\x06result\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04room\x18\x03 \x01(\tR\x04room\x12)\n" +
+	"\x05lines\x18\x04 \x03(\v2\x13.proto.LineACK.LineR\x05lines\"1\n" +
 	"\aEchoREQ\x12\x18\n" +
 	"\acontent\x18\x01 \x01(\fR\acontent:\f\x8a\xb5\x18\b\n" +
 	"\x04game\x10\x02\"#\n" +
@@ -1554,7 +2660,7 @@ const file_proto_client_proto_rawDesc = "" +
 	"\tRejectACK\x12\x15\n" +
 	"\x06msg_id\x18\x01 \x01(\rR\x05msgId\x12%\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x11.proto.ResultCodeR\x04code\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason*\xb2\x06\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason*\xad\a\n" +
 	"\n" +
 	"ResultCode\x12\v\n" +
 	"\aNoError\x10\x00\x12\x11\n" +
@@ -1598,7 +2704,15 @@ const file_proto_client_proto_rawDesc = "" +
 	"\vNameRefused\x10\xf8\x03\x12\x15\n" +
 	"\x10RequestIDRefused\x10\xf9\x03\x12\x14\n" +
 	"\x0fPlayedElsewhere\x10\xfa\x03\x12\x11\n" +
-	"\fPlayerBroken\x10\xfb\x03B-Z+github.com/davyxu/cellmesh_demo/proto/pb;pbb\x06proto3"
+	"\fPlayerBroken\x10\xfb\x03\x12\n" +
+	"\n" +
+	"\x05Muted\x10\xd9\x04\x12\x10\n" +
+	"\vTextRefused\x10\xda\x04\x12\x14\n" +
+	"\x0fRoomNameRefused\x10\xdb\x04\x12\x0e\n" +
+	"\tNotInRoom\x10\xdc\x04\x12\x11\n" +
+	"\fTooManyRooms\x10\xdd\x04\x12\x12\n" +
+	"\rPlayerUnknown\x10\xde\x04\x12\x0e\n" +
+	"\tInboxFull\x10\xdf\x04B-Z+github.com/davyxu/cellmesh_demo/proto/pb;pbb\x06proto3"
 
 var (
 	file_proto_client_proto_rawDescOnce sync.Once
@@ -1612,47 +2726,74 @@ func file_proto_client_proto_rawDescGZIP() []byte {
 	return file_proto_client_proto_rawDescData
 }
 
-var file_proto_client_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_proto_client_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_proto_client_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_proto_client_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_proto_client_proto_goTypes = []any{
 	(ResultCode)(0),         // 0: proto.ResultCode
 	(LoginREQ_Action)(0),    // 1: proto.LoginREQ.Action
 	(VerifyREQ_Feature)(0),  // 2: proto.VerifyREQ.Feature
-	(*PingACK)(nil),         // 3: proto.PingACK
-	(*LoginREQ)(nil),        // 4: proto.LoginREQ
-	(*LoginACK)(nil),        // 5: proto.LoginACK
-	(*VerifyREQ)(nil),       // 6: proto.VerifyREQ
-	(*VerifyACK)(nil),       // 7: proto.VerifyACK
-	(*ChatREQ)(nil),         // 8: proto.ChatREQ
-	(*ChatACK)(nil),         // 9: proto.ChatACK
-	(*EchoREQ)(nil),         // 10: proto.EchoREQ
-	(*EchoACK)(nil),         // 11: proto.EchoACK
-	(*PlayerREQ)(nil),       // 12: proto.PlayerREQ
-	(*PlayerACK)(nil),       // 13: proto.PlayerACK
-	(*UpgradeREQ)(nil),      // 14: proto.UpgradeREQ
-	(*UpgradeACK)(nil),      // 15: proto.UpgradeACK
-	(*ClaimREQ)(nil),        // 16: proto.ClaimREQ
-	(*ClaimACK)(nil),        // 17: proto.ClaimACK
-	(*RenameREQ)(nil),       // 18: proto.RenameREQ
-	(*RenameACK)(nil),       // 19: proto.RenameACK
-	(*RejectACK)(nil),       // 20: proto.RejectACK
-	(*LoginACK_Server)(nil), // 21: proto.LoginACK.Server
+	(LineACK_Kind)(0),       // 3: proto.LineACK.Kind
+	(*PingACK)(nil),         // 4: proto.PingACK
+	(*LoginREQ)(nil),        // 5: proto.LoginREQ
+	(*LoginACK)(nil),        // 6: proto.LoginACK
+	(*VerifyREQ)(nil),       // 7: proto.VerifyREQ
+	(*VerifyACK)(nil),       // 8: proto.VerifyACK
+	(*ChatREQ)(nil),         // 9: proto.ChatREQ
+	(*ChatACK)(nil),         // 10: proto.ChatACK
+	(*SayREQ)(nil),          // 11: proto.SayREQ
+	(*SayACK)(nil),          // 12: proto.SayACK
+	(*LineACK)(nil),         // 13: proto.LineACK
+	(*JoinREQ)(nil),         // 14: proto.JoinREQ
+	(*JoinACK)(nil),         // 15: proto.JoinACK
+	(*LeaveREQ)(nil),        // 16: proto.LeaveREQ
+	(*LeaveACK)(nil),        // 17: proto.LeaveACK
+	(*TopicREQ)(nil),        // 18: proto.TopicREQ
+	(*TopicACK)(nil),        // 19: proto.TopicACK
+	(*WhoREQ)(nil),          // 20: proto.WhoREQ
+	(*WhoACK)(nil),          // 21: proto.WhoACK
+	(*HistoryREQ)(nil),      // 22: proto.HistoryREQ
+	(*HistoryACK)(nil),      // 23: proto.HistoryACK
+	(*EchoREQ)(nil),         // 24: proto.EchoREQ
+	(*EchoACK)(nil),         // 25: proto.EchoACK
+	(*PlayerREQ)(nil),       // 26: proto.PlayerREQ
+	(*PlayerACK)(nil),       // 27: proto.PlayerACK
+	(*UpgradeREQ)(nil),      // 28: proto.UpgradeREQ
+	(*UpgradeACK)(nil),      // 29: proto.UpgradeACK
+	(*ClaimREQ)(nil),        // 30: proto.ClaimREQ
+	(*ClaimACK)(nil),        // 31: proto.ClaimACK
+	(*RenameREQ)(nil),       // 32: proto.RenameREQ
+	(*RenameACK)(nil),       // 33: proto.RenameACK
+	(*RejectACK)(nil),       // 34: proto.RejectACK
+	(*LoginACK_Server)(nil), // 35: proto.LoginACK.Server
+	(*LineACK_Line)(nil),    // 36: proto.LineACK.Line
+	(*WhoACK_Player)(nil),   // 37: proto.WhoACK.Player
 }
 var file_proto_client_proto_depIdxs = []int32{
 	1,  // 0: proto.LoginREQ.action:type_name -> proto.LoginREQ.Action
 	0,  // 1: proto.LoginACK.result:type_name -> proto.ResultCode
-	21, // 2: proto.LoginACK.server:type_name -> proto.LoginACK.Server
+	35, // 2: proto.LoginACK.server:type_name -> proto.LoginACK.Server
 	0,  // 3: proto.VerifyACK.result:type_name -> proto.ResultCode
-	0,  // 4: proto.PlayerACK.result:type_name -> proto.ResultCode
-	0,  // 5: proto.UpgradeACK.result:type_name -> proto.ResultCode
-	0,  // 6: proto.ClaimACK.result:type_name -> proto.ResultCode
-	0,  // 7: proto.RenameACK.result:type_name -> proto.ResultCode
-	0,  // 8: proto.RejectACK.code:type_name -> proto.ResultCode
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	0,  // 4: proto.SayACK.result:type_name -> proto.ResultCode
+	36, // 5: proto.LineACK.lines:type_name -> proto.LineACK.Line
+	0,  // 6: proto.JoinACK.result:type_name -> proto.ResultCode
+	36, // 7: proto.JoinACK.history:type_name -> proto.LineACK.Line
+	0,  // 8: proto.LeaveACK.result:type_name -> proto.ResultCode
+	0,  // 9: proto.TopicACK.result:type_name -> proto.ResultCode
+	0,  // 10: proto.WhoACK.result:type_name -> proto.ResultCode
+	37, // 11: proto.WhoACK.players:type_name -> proto.WhoACK.Player
+	0,  // 12: proto.HistoryACK.result:type_name -> proto.ResultCode
+	36, // 13: proto.HistoryACK.lines:type_name -> proto.LineACK.Line
+	0,  // 14: proto.PlayerACK.result:type_name -> proto.ResultCode
+	0,  // 15: proto.UpgradeACK.result:type_name -> proto.ResultCode
+	0,  // 16: proto.ClaimACK.result:type_name -> proto.ResultCode
+	0,  // 17: proto.RenameACK.result:type_name -> proto.ResultCode
+	0,  // 18: proto.RejectACK.code:type_name -> proto.ResultCode
+	3,  // 19: proto.LineACK.Line.kind:type_name -> proto.LineACK.Kind
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_proto_client_proto_init() }
@@ -1666,8 +2807,8 @@ func file_proto_client_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_client_proto_rawDesc), len(file_proto_client_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   19,
+			NumEnums:      4,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

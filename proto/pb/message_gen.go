@@ -16,9 +16,16 @@ const (
 	ClientOpenID     uint16 = 33445
 	EchoACKID        uint16 = 30690
 	EchoREQID        uint16 = 3323
+	HistoryACKID     uint16 = 117
+	HistoryREQID     uint16 = 38286
 	HubPublishID     uint16 = 13354
 	HubSubscribeID   uint16 = 60789
 	HubUnsubscribeID uint16 = 10904
+	JoinACKID        uint16 = 54227
+	JoinREQID        uint16 = 26860
+	LeaveACKID       uint16 = 39504
+	LeaveREQID       uint16 = 12137
+	LineACKID        uint16 = 20651
 	LinkConfirmID    uint16 = 31024
 	LinkHelloACKID   uint16 = 51461
 	LinkHelloREQID   uint16 = 24094
@@ -31,12 +38,18 @@ const (
 	RejectACKID      uint16 = 20352
 	RenameACKID      uint16 = 18651
 	RenameREQID      uint16 = 56820
+	SayACKID         uint16 = 61072
+	SayREQID         uint16 = 33705
 	ServiceStatusID  uint16 = 52585
+	TopicACKID       uint16 = 1026
+	TopicREQID       uint16 = 39195
 	UpgradeACKID     uint16 = 38315
 	UpgradeREQID     uint16 = 10948
 	UsersInID        uint16 = 44221
 	VerifyACKID      uint16 = 40824
 	VerifyREQID      uint16 = 13457
+	WhoACKID         uint16 = 57681
+	WhoREQID         uint16 = 30314
 )
 
 // MsgID returns BindBackendACKID.
@@ -183,6 +196,30 @@ func (m *EchoREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
 // AppendTo appends m, encoded, to b.
 func (m *EchoREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
+// MsgID returns HistoryACKID.
+func (*HistoryACK) MsgID() uint16 { return HistoryACKID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *HistoryACK) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *HistoryACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *HistoryACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns HistoryREQID.
+func (*HistoryREQ) MsgID() uint16 { return HistoryREQID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *HistoryREQ) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *HistoryREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *HistoryREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
 // MsgID returns HubPublishID.
 func (*HubPublish) MsgID() uint16 { return HubPublishID }
 
@@ -218,6 +255,66 @@ func (m *HubUnsubscribe) DecodeInPlace(b []byte) error { return decodeInPlace(m,
 
 // AppendTo appends m, encoded, to b.
 func (m *HubUnsubscribe) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns JoinACKID.
+func (*JoinACK) MsgID() uint16 { return JoinACKID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *JoinACK) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *JoinACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *JoinACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns JoinREQID.
+func (*JoinREQ) MsgID() uint16 { return JoinREQID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *JoinREQ) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *JoinREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *JoinREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns LeaveACKID.
+func (*LeaveACK) MsgID() uint16 { return LeaveACKID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *LeaveACK) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *LeaveACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *LeaveACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns LeaveREQID.
+func (*LeaveREQ) MsgID() uint16 { return LeaveREQID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *LeaveREQ) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *LeaveREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *LeaveREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns LineACKID.
+func (*LineACK) MsgID() uint16 { return LineACKID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *LineACK) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *LineACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *LineACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns LinkConfirmID.
 func (*LinkConfirm) MsgID() uint16 { return LinkConfirmID }
@@ -363,6 +460,30 @@ func (m *RenameREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
 // AppendTo appends m, encoded, to b.
 func (m *RenameREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
+// MsgID returns SayACKID.
+func (*SayACK) MsgID() uint16 { return SayACKID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *SayACK) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *SayACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *SayACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns SayREQID.
+func (*SayREQ) MsgID() uint16 { return SayREQID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *SayREQ) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *SayREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *SayREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
 // MsgID returns ServiceStatusID.
 func (*ServiceStatus) MsgID() uint16 { return ServiceStatusID }
 
@@ -374,6 +495,30 @@ func (m *ServiceStatus) DecodeInPlace(b []byte) error { return decodeInPlace(m, 
 
 // AppendTo appends m, encoded, to b.
 func (m *ServiceStatus) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns TopicACKID.
+func (*TopicACK) MsgID() uint16 { return TopicACKID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *TopicACK) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *TopicACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *TopicACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns TopicREQID.
+func (*TopicREQ) MsgID() uint16 { return TopicREQID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *TopicREQ) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *TopicREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *TopicREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns UpgradeACKID.
 func (*UpgradeACK) MsgID() uint16 { return UpgradeACKID }
@@ -435,6 +580,30 @@ func (m *VerifyREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
 // AppendTo appends m, encoded, to b.
 func (m *VerifyREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
+// MsgID returns WhoACKID.
+func (*WhoACK) MsgID() uint16 { return WhoACKID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *WhoACK) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *WhoACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *WhoACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns WhoREQID.
+func (*WhoREQ) MsgID() uint16 { return WhoREQID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *WhoREQ) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *WhoREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *WhoREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
 // MessageName returns the name of the message with this ID, "" when there is none.
 func MessageName(id uint16) string {
 	switch id {
@@ -462,12 +631,26 @@ func MessageName(id uint16) string {
 		return "EchoACK"
 	case EchoREQID:
 		return "EchoREQ"
+	case HistoryACKID:
+		return "HistoryACK"
+	case HistoryREQID:
+		return "HistoryREQ"
 	case HubPublishID:
 		return "HubPublish"
 	case HubSubscribeID:
 		return "HubSubscribe"
 	case HubUnsubscribeID:
 		return "HubUnsubscribe"
+	case JoinACKID:
+		return "JoinACK"
+	case JoinREQID:
+		return "JoinREQ"
+	case LeaveACKID:
+		return "LeaveACK"
+	case LeaveREQID:
+		return "LeaveREQ"
+	case LineACKID:
+		return "LineACK"
 	case LinkConfirmID:
 		return "LinkConfirm"
 	case LinkHelloACKID:
@@ -492,8 +675,16 @@ func MessageName(id uint16) string {
 		return "RenameACK"
 	case RenameREQID:
 		return "RenameREQ"
+	case SayACKID:
+		return "SayACK"
+	case SayREQID:
+		return "SayREQ"
 	case ServiceStatusID:
 		return "ServiceStatus"
+	case TopicACKID:
+		return "TopicACK"
+	case TopicREQID:
+		return "TopicREQ"
 	case UpgradeACKID:
 		return "UpgradeACK"
 	case UpgradeREQID:
@@ -504,6 +695,10 @@ func MessageName(id uint16) string {
 		return "VerifyACK"
 	case VerifyREQID:
 		return "VerifyREQ"
+	case WhoACKID:
+		return "WhoACK"
+	case WhoREQID:
+		return "WhoREQ"
 	}
 	return ""
 }
@@ -563,6 +758,14 @@ func Messages() []MessageInfo {
 			New: func() Message { return new(EchoREQ) },
 		},
 		{
+			ID: HistoryACKID, Name: "HistoryACK",
+			New: func() Message { return new(HistoryACK) },
+		},
+		{
+			ID: HistoryREQID, Name: "HistoryREQ",
+			New: func() Message { return new(HistoryREQ) },
+		},
+		{
 			ID: HubPublishID, Name: "HubPublish",
 			New: func() Message { return new(HubPublish) },
 		},
@@ -573,6 +776,26 @@ func Messages() []MessageInfo {
 		{
 			ID: HubUnsubscribeID, Name: "HubUnsubscribe",
 			New: func() Message { return new(HubUnsubscribe) },
+		},
+		{
+			ID: JoinACKID, Name: "JoinACK",
+			New: func() Message { return new(JoinACK) },
+		},
+		{
+			ID: JoinREQID, Name: "JoinREQ",
+			New: func() Message { return new(JoinREQ) },
+		},
+		{
+			ID: LeaveACKID, Name: "LeaveACK",
+			New: func() Message { return new(LeaveACK) },
+		},
+		{
+			ID: LeaveREQID, Name: "LeaveREQ",
+			New: func() Message { return new(LeaveREQ) },
+		},
+		{
+			ID: LineACKID, Name: "LineACK",
+			New: func() Message { return new(LineACK) },
 		},
 		{
 			ID: LinkConfirmID, Name: "LinkConfirm",
@@ -627,8 +850,24 @@ func Messages() []MessageInfo {
 			New: func() Message { return new(RenameREQ) },
 		},
 		{
+			ID: SayACKID, Name: "SayACK",
+			New: func() Message { return new(SayACK) },
+		},
+		{
+			ID: SayREQID, Name: "SayREQ",
+			New: func() Message { return new(SayREQ) },
+		},
+		{
 			ID: ServiceStatusID, Name: "ServiceStatus",
 			New: func() Message { return new(ServiceStatus) },
+		},
+		{
+			ID: TopicACKID, Name: "TopicACK",
+			New: func() Message { return new(TopicACK) },
+		},
+		{
+			ID: TopicREQID, Name: "TopicREQ",
+			New: func() Message { return new(TopicREQ) },
 		},
 		{
 			ID: UpgradeACKID, Name: "UpgradeACK",
@@ -651,6 +890,14 @@ func Messages() []MessageInfo {
 			ID: VerifyREQID, Name: "VerifyREQ",
 			Service: "game", Rule: Rule_PASS, MaxSize: 16384, Rate: 10, Burst: 20, SvcIDField: 2,
 			New: func() Message { return new(VerifyREQ) },
+		},
+		{
+			ID: WhoACKID, Name: "WhoACK",
+			New: func() Message { return new(WhoACK) },
+		},
+		{
+			ID: WhoREQID, Name: "WhoREQ",
+			New: func() Message { return new(WhoREQ) },
 		},
 	}
 }

@@ -36,6 +36,86 @@ func (m *ChatACK) plain() bool {
 	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetContent())
 }
 
+func (m *SayREQ) plain() bool {
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetRequestId()) && utf8.ValidString(m.GetText()) && utf8.ValidString(m.GetRoom()) && utf8.ValidString(m.GetTo())
+}
+
+func (m *SayACK) plain() bool {
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetReason()) && utf8.ValidString(m.GetRequestId())
+}
+
+func (m *LineACK) plain() bool {
+	for _, v := range m.GetLines() {
+		if !v.plain() {
+			return false
+		}
+	}
+	return m == nil || m.unknownFields == nil
+}
+
+func (m *LineACK_Line) plain() bool {
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetFrom()) && utf8.ValidString(m.GetName()) && utf8.ValidString(m.GetRoom()) && utf8.ValidString(m.GetTo()) && utf8.ValidString(m.GetText())
+}
+
+func (m *JoinREQ) plain() bool {
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetRoom())
+}
+
+func (m *JoinACK) plain() bool {
+	for _, v := range m.GetHistory() {
+		if !v.plain() {
+			return false
+		}
+	}
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetReason()) && utf8.ValidString(m.GetRoom()) && utf8.ValidString(m.GetTopic())
+}
+
+func (m *LeaveREQ) plain() bool {
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetRoom())
+}
+
+func (m *LeaveACK) plain() bool {
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetReason()) && utf8.ValidString(m.GetRoom())
+}
+
+func (m *TopicREQ) plain() bool {
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetRoom()) && utf8.ValidString(m.GetTopic())
+}
+
+func (m *TopicACK) plain() bool {
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetReason()) && utf8.ValidString(m.GetRoom()) && utf8.ValidString(m.GetTopic())
+}
+
+func (m *WhoREQ) plain() bool {
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetRoom())
+}
+
+func (m *WhoACK) plain() bool {
+	for _, v := range m.GetPlayers() {
+		if !v.plain() {
+			return false
+		}
+	}
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetReason()) && utf8.ValidString(m.GetRoom())
+}
+
+func (m *WhoACK_Player) plain() bool {
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetUid()) && utf8.ValidString(m.GetName())
+}
+
+func (m *HistoryREQ) plain() bool {
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetRoom())
+}
+
+func (m *HistoryACK) plain() bool {
+	for _, v := range m.GetLines() {
+		if !v.plain() {
+			return false
+		}
+	}
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetReason()) && utf8.ValidString(m.GetRoom())
+}
+
 func (m *EchoREQ) plain() bool {
 	return m == nil || m.unknownFields == nil
 }
