@@ -821,7 +821,7 @@ func Messages() []MessageInfo {
 		},
 		{
 			ID: ChatREQID, Name: "ChatREQ",
-			Service: "social", Rule: Rule_AUTH, MaxSize: 4096,
+			Service: "social", Rule: Rule_AUTH, MaxSize: 4096, Rate: 10, Burst: 20,
 			New: func() Message { return new(ChatREQ) },
 		},
 		{
@@ -884,6 +884,7 @@ func Messages() []MessageInfo {
 		},
 		{
 			ID: HistoryREQID, Name: "HistoryREQ",
+			Service: "social", Rule: Rule_AUTH, MaxSize: 256, Rate: 2, Burst: 10,
 			New: func() Message { return new(HistoryREQ) },
 		},
 		{
@@ -904,6 +905,7 @@ func Messages() []MessageInfo {
 		},
 		{
 			ID: JoinREQID, Name: "JoinREQ",
+			Service: "social", Rule: Rule_AUTH, MaxSize: 256, Rate: 5, Burst: 20,
 			New: func() Message { return new(JoinREQ) },
 		},
 		{
@@ -912,6 +914,7 @@ func Messages() []MessageInfo {
 		},
 		{
 			ID: LeaveREQID, Name: "LeaveREQ",
+			Service: "social", Rule: Rule_AUTH, MaxSize: 256, Rate: 5, Burst: 20,
 			New: func() Message { return new(LeaveREQ) },
 		},
 		{
@@ -988,6 +991,7 @@ func Messages() []MessageInfo {
 		},
 		{
 			ID: SayREQID, Name: "SayREQ",
+			Service: "social", Rule: Rule_AUTH, MaxSize: 4608, Rate: 10, Burst: 20,
 			New: func() Message { return new(SayREQ) },
 		},
 		{
@@ -1000,6 +1004,7 @@ func Messages() []MessageInfo {
 		},
 		{
 			ID: TopicREQID, Name: "TopicREQ",
+			Service: "social", Rule: Rule_AUTH, MaxSize: 2304, Rate: 1, Burst: 5,
 			New: func() Message { return new(TopicREQ) },
 		},
 		{
@@ -1030,6 +1035,7 @@ func Messages() []MessageInfo {
 		},
 		{
 			ID: WhoREQID, Name: "WhoREQ",
+			Service: "social", Rule: Rule_AUTH, MaxSize: 256, Rate: 2, Burst: 10,
 			New: func() Message { return new(WhoREQ) },
 		},
 	}
