@@ -50,6 +50,7 @@ func mustRun(t *testing.T, args ...string) *robotapi.Report {
 // Robots play against a whole cluster, over TCP and WebSocket, log in and all.
 func TestCluster(t *testing.T) {
 	c := cluster.Start(t)
+	c.LiftRates()
 	login := "-login=" + c.Addr("login#0@dev")
 	for _, test := range []struct {
 		op   string
