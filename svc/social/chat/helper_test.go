@@ -45,7 +45,15 @@ type person struct {
 
 	mu   sync.Mutex
 	all  []pb.Message
-	read int // of all, by next
+	read int              // of all, by next
+	also func(pb.Message) // is told, too
+}
+
+// listen has f told what comes from now on.
+func (p *person) listen(f func(pb.Message)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.also = f
 }
 
 // news makes the messages that people are told.
@@ -74,6 +82,9 @@ func (p *person) Message(id uint16, body []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.all = append(p.all, m)
+	if p.also != nil {
+		p.also(m)
+	}
 	return nil
 }
 

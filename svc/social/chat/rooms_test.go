@@ -12,6 +12,7 @@ import (
 // What is said reaches those it is for, at whatever agent, through whatever
 // social: everybody, a room, one player; old clients in words they know.
 func TestWhoHears(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 2, 3)
 	alice, bob, carol := s.enter(t, "alice", 0, new), s.enter(t, "bob", 1, new), s.enter(t, "carol", 2, new)
 	dave, ancient := s.enter(t, "dave", 0, new), s.enter(t, "ancient", 1, old)
@@ -87,6 +88,7 @@ func TestWhoHears(t *testing.T) {
 
 // What is refused is refused in words, and costs nothing.
 func TestLimits(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 1, 1)
 	s.Set("config/social/text_max", "5")
 	s.Set("config/social/rooms_max", "2")
