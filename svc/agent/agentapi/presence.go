@@ -24,8 +24,7 @@ type User struct {
 // yet: most links are back at once.
 const absence = 3 * time.Second
 
-// presence is who is online, as agents say. The zero value is ready. One who is
-// online takes some 100 bytes with the uid and the name.
+// presence is who is online, as agents say. The zero value is ready.
 type presence struct {
 	mu    sync.RWMutex
 	users map[string]present // by uid: the newest login

@@ -11,8 +11,9 @@ import (
 )
 
 // Populate gives an agent n verified clients without sockets, bound to its game:
-// more than a process may have files. What is sent to them goes nowhere.
-func Populate(agent basefx.Service, n int) {
+// more than a process may have files. What is sent to them goes nowhere. Each is
+// a member of these groups.
+func Populate(agent basefx.Service, n int, groups ...string) {
 	g := agent.(*Gateway)
 	game := g.links.Named("game")[0]
 	for i := range n {
@@ -22,6 +23,11 @@ func Populate(agent basefx.Service, n int) {
 		}
 		c.mu.Lock()
 		c.replace("game", game)
+		c.groups = map[string]struct{}{}
+		for _, name := range groups {
+			c.groups[name] = struct{}{}
+			g.groups.join(name, c)
+		}
 		c.mu.Unlock()
 		if err := g.bindBackend(game, c.id, &pb.BindBackendACK{Uid: fmt.Sprintf("crowd%05d", i), Name: fmt.Sprintf("Crowd %05d", i), Epoch: 1}); err != nil {
 			panic(err)
