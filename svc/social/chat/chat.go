@@ -147,9 +147,9 @@ func (s *Social) Closed(_ context.Context, c *agentapi.Client, _ string) {
 
 // sweep forgets what is too old, now and then.
 func (s *Social) sweep(ctx context.Context) error {
-	for {
+	for wait := firstSweep; ; wait = sweepEvery {
 		select {
-		case <-time.After(sweepEvery):
+		case <-time.After(wait):
 		case <-ctx.Done():
 			return nil
 		}
@@ -160,7 +160,10 @@ func (s *Social) sweep(ctx context.Context) error {
 	}
 }
 
-const sweepEvery = time.Hour
+const (
+	firstSweep = time.Minute // after the start
+	sweepEvery = time.Hour
+)
 
 // failed tells the operator what has failed and is not the client's fault.
 func (s *Social) failed(what string, who agentapi.Identity, err error) {

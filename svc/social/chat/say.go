@@ -149,6 +149,7 @@ func (s *Social) deliver(ctx context.Context, to string, l store.Line) (bool, er
 	if !online {
 		return false, nil
 	}
+	s.catchUp(ctx, to)
 	return s.clients.Deliver(ctx, to, forOne(u, l))
 }
 

@@ -247,6 +247,17 @@ func TestOfflineOnce(t *testing.T) {
 			return times
 		}
 		cluster.Eventually(t, uid+" has all lines", func() bool { return len(count()) == 2*lines })
+		last := map[string]int{"alice": -1, "carol": -1}
+		for _, m := range bob.got() {
+			for _, l := range m.(*pb.LineACK).Lines {
+				var n int
+				fmt.Sscanf(l.Text, l.From+" %d", &n)
+				if n <= last[l.From] {
+					t.Errorf("%s has of %s line %d after %d", uid, l.From, n, last[l.From])
+				}
+				last[l.From] = n
+			}
+		}
 		stored := 0
 		for _, from := range []*person{alice, carol} {
 			for _, m := range from.got() {
