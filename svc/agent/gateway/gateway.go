@@ -68,6 +68,8 @@ type Gateway struct {
 	featuresField protowire.Number // of VerifyREQ
 
 	sessions   cellnet.Counters
+	introduced atomic.Int64 // clients to services that want to know them at once
+	told       atomic.Int64 // users, to backends that want to know who is here
 	returned   atomic.Int64 // messages for clients
 	stray      atomic.Int64 // messages for clients that had left
 	tooLarge   atomic.Int64 // messages for clients that no client takes
@@ -110,6 +112,8 @@ func (g *Gateway) Start(ctx context.Context, app *basefx.App) (err error) {
 	g.refusalLog, g.backendLog = rarely.New(), rarely.New()
 	app.Gauge("agent_clients", "Client connections.", nil, func() float64 { return float64(g.slots.count()) })
 	app.Gauge("agent_users", "Clients that are verified: uids with a session here.", nil, func() float64 { return float64(g.users.count()) })
+	app.Counter("agent_introduced_total", "Clients introduced to services that want to know all of them.", nil, func() float64 { return float64(g.introduced.Load()) })
+	app.Counter("agent_presence_told_total", "Users that backends were told of as here or gone.", nil, func() float64 { return float64(g.told.Load()) })
 	app.Counter("agent_returned_total", "Messages for clients.", nil, func() float64 { return float64(g.returned.Load()) })
 	app.Counter("agent_stray_total", "Messages for clients that had left.", nil, func() float64 { return float64(g.stray.Load()) })
 	app.Counter("agent_too_large_total", "Messages for clients that were larger than a client frame.", nil, func() float64 { return float64(g.tooLarge.Load()) })
