@@ -26,6 +26,12 @@ type Acceptor struct {
 	// rejected with ErrTLSUnexpected.
 	TLS *tls.Config
 
+	// Inline tells that handlers never block, but for microseconds. Where the
+	// system allows it their sessions are then read by a few goroutines, each for
+	// many sessions and with one system call for a read, and a Batch may come after
+	// Frames of several sessions.
+	Inline bool
+
 	// Open is called for every new session, from the session's goroutine. It
 	// returns who handles the session, or an error that refuses it: what was
 	// appended before is written, then the session is closed with that error.

@@ -66,6 +66,10 @@ func (s *Session) readable(fd uintptr) bool {
 		case syscall.EINTR:
 			continue
 		case syscall.EAGAIN:
+			if s.looped {
+				k.readErrno = syscall.EAGAIN
+				return true
+			}
 			s.park()
 			if s.once {
 				k.readErrno = syscall.EAGAIN

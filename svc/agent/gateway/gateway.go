@@ -121,7 +121,7 @@ func (g *Gateway) Start(ctx context.Context, app *basefx.App) (err error) {
 
 	g.session = cellnet.Config{Framing: cellnet.ClientFraming, MaxPending: g.maxPending, Counters: &g.sessions}
 	return app.ServeClients(&g.port, &cellnet.Acceptor{
-		Config: &g.session, WebSocket: true, Open: g.open, Idle: g.idle, HandshakeTimeout: g.verifyTimeout,
+		Config: &g.session, WebSocket: true, Inline: true, Open: g.open, Idle: g.idle, HandshakeTimeout: g.verifyTimeout,
 	})
 }
 
