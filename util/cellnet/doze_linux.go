@@ -74,8 +74,7 @@ func (d *dozer) control(s *Session) error {
 	var epollErr, connErr, ctlErr error
 	epollErr = epoll.Control(func(efd uintptr) {
 		connErr = s.sock.raw.Control(func(fd uintptr) {
-			s.sock.fd = int32(fd)
-			event.Fd = s.sock.fd
+			event.Fd = int32(fd)
 			ctlErr = syscall.EpollCtl(int(efd), op, int(fd), &event)
 		})
 	})

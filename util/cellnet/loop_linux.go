@@ -55,9 +55,12 @@ func (d *dozer) batch(s *Session) {
 func (s *Session) claim() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ok := s.dozing
+	if !s.dozing {
+		return false
+	}
 	s.dozing = false
-	return ok
+	s.users++
+	return true
 }
 
 // errMore tells that a session may have more to read.
@@ -74,15 +77,14 @@ func (s *Session) readLooped(buf []byte, end bool) (err error) {
 		}
 		room := len(s.room())
 		var n int
-		n, err = s.sock.read(s)
-		got := n
+		n, err = s.sock.tryRead(s)
 		err = s.received(n, err)
 		if borrowed {
 			s.giveBack()
 		} else {
 			s.park()
 		}
-		if err != nil || got < room && !end || got == 0 {
+		if err != nil || n < room && !end || n == 0 {
 			break
 		}
 		err = errMore
@@ -106,6 +108,7 @@ func (s *Session) settleLooped() {
 	s.left = nil
 	v := s.server
 	s.mu.Lock()
+	s.exit()
 	switch {
 	case err != nil && err != errMore:
 		s.dozer.remove(s)

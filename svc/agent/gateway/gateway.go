@@ -106,7 +106,6 @@ func (g *Gateway) Start(ctx context.Context, app *basefx.App) (err error) {
 
 	g.links.Receive("", func(l *link.Link) link.Receiver { return &backend{g: g, link: l} })
 	g.links.OnUp(g.away.back)
-	g.links.GatherWhen(func() bool { return g.slots.count() > 1 })
 	link.Handle(g.links, g.bindBackend)
 	link.Handle(g.links, g.usersIn)
 	link.Handle(g.links, g.clientKick)
