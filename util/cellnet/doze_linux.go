@@ -81,11 +81,13 @@ func (d *dozer) control(s *Session) error {
 	return errors.Join(epollErr, connErr, ctlErr)
 }
 
-// remove forgets s, whose lock is held and whose connection is still open. An
+// remove forgets s, whose lock is held. Its descriptor may be another's by now. An
 // event that is under way does no harm: it wakes nobody, or somebody in vain.
 func (d *dozer) remove(s *Session) {
 	d.mu.Lock()
-	delete(d.asleep, s.sock.fd)
+	if d.asleep[s.sock.fd] == s {
+		delete(d.asleep, s.sock.fd)
+	}
 	d.mu.Unlock()
 }
 

@@ -1,6 +1,9 @@
 package cellnet
 
-import "syscall"
+import (
+	"errors"
+	"syscall"
+)
 
 // loop reads sessions of an Inline acceptor as events tell that there are
 // bytes. A session belongs to it from claim to settle; between, it dozes.
@@ -64,7 +67,7 @@ func (s *Session) claim() bool {
 }
 
 // errMore tells that a session may have more to read.
-var errMore = errReadOnce
+var errMore = errors.New("cellnet: more to read")
 
 // readLooped reads what there is, into buf if it can. An error other than
 // errMore ends the session.

@@ -88,8 +88,8 @@ type Session struct {
 	stays     bool          // the dozer cannot watch it
 	woken     time.Duration // when it last was woken from that, by the server's clock
 	drained   chan struct{} // closed when writing ends, for the one who waits; nil: nobody
-	users     int8          // of the descriptor, around conn: it must not be closed
-	reset     bool          // to be closed by the last of them
+	users     int8          // who use the descriptor without asking conn
+	reset     bool          // the last of them resets the connection
 	deadline  time.Time     // of SetReadDeadline; once closing, when Linger is over
 	reason    error         // why the session ends; nil while it lives
 }

@@ -20,7 +20,7 @@ type socket struct {
 	readErrno  syscall.Errno // of the last read; owned by the reader
 	writeErrno syscall.Errno // of the last write; owned as Session.flight is
 
-	fd      int32 // of conn; may be used between Session.enter and exit only
+	fd      int32 // of conn; for those who are counted as Session.users
 	watched bool  // by the dozer; under the session's lock
 }
 
@@ -58,7 +58,8 @@ func (k *socket) read(s *Session) (n int, err error) {
 	return k.got, nil
 }
 
-// tryRead reads once without waiting. The session is entered.
+// tryRead reads once without waiting. The caller is one of Session.users, as
+// with tryWrite.
 func (k *socket) tryRead(s *Session) (n int, err error) {
 	for {
 		n, err := syscall.Read(int(k.fd), s.room())
@@ -99,8 +100,7 @@ func (s *Session) readable(fd uintptr) bool {
 	}
 }
 
-// tryWrite writes once without waiting and leaves in s.took what was taken. The
-// session is entered.
+// tryWrite writes once without waiting and leaves in s.took what was taken.
 func (k *socket) tryWrite(s *Session) error {
 	s.took = 0
 	s.writable(uintptr(k.fd))

@@ -176,7 +176,7 @@ func (s *Session) drain() {
 }
 
 // take makes flight hold what to write next: the rest of the last batch, or a
-// new one, and enters so many users of the descriptor. With nothing left it gives
+// new one, and counts so many users of the descriptor. With nothing left it gives
 // writing back and returns false.
 func (s *Session) take(users int8) bool {
 	if s.flight != nil {
@@ -201,8 +201,8 @@ func (s *Session) take(users int8) bool {
 	return true
 }
 
-// exit ends the use of the descriptor around conn, which whoever has entered it
-// by users may read or write meanwhile. The lock is held.
+// exit ends a use of the descriptor, which is not closed as long as there are
+// users: it could be another connection's at once. The lock is held.
 func (s *Session) exit() {
 	if s.users--; s.users == 0 && s.reset {
 		s.reset = false
