@@ -5,10 +5,12 @@
 // is held against its rule in policy.go, is bound to a backend in bind.go (and
 // waits for one in hold.go), and leaves on a link; one for a client comes in
 // through backend.go. rules.go keeps the rules up to date and explain.go tells
-// them; closing.go has the reasons for which a connection ends; features.go
-// reads what a client understands; slots.go finds a client by its number,
-// users.go by its uid, which has one session at a time, groups.go those of a
-// group.
+// them; closing.go has the reasons for which a connection ends, bans.go one that
+// operators have; features.go reads what a client understands; slots.go finds a
+// client by its number, users.go by its uid, which has one session at a time,
+// groups.go those of a group. greetings.go introduces clients to services that
+// want to know them before they say something (crowds.go: where there are few),
+// presence.go tells backends who is here, ask.go answers what they ask.
 package gateway
 
 import (
@@ -25,6 +27,7 @@ import (
 
 	"github.com/davyxu/cellmesh_demo/basefx"
 	"github.com/davyxu/cellmesh_demo/basefx/link"
+	"github.com/davyxu/cellmesh_demo/basefx/sanction"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/agent/route"
 	"github.com/davyxu/cellmesh_demo/svc/hub/hubapi"
@@ -55,11 +58,18 @@ type Gateway struct {
 	groups   groups
 	users    users
 	away     away
+	crowds   crowds
+	feeds    feeds
 	settings *discovery.Config[settings]
+	bans     *sanction.Sanctions
+
+	greetings *greetings
 
 	featuresField protowire.Number // of VerifyREQ
 
 	sessions   cellnet.Counters
+	introduced atomic.Int64 // clients to services that want to know them at once
+	told       atomic.Int64 // users, to backends that want to know who is here
 	returned   atomic.Int64 // messages for clients
 	stray      atomic.Int64 // messages for clients that had left
 	tooLarge   atomic.Int64 // messages for clients that no client takes
@@ -92,6 +102,8 @@ func (g *Gateway) Start(ctx context.Context, app *basefx.App) (err error) {
 	if g.settings, err = basefx.Bind(app, settingsPrefix, defaultSettings(), nil); err != nil {
 		return err
 	}
+	g.bans = sanction.Watch(app)
+	g.bans.OnChange(g.banned)
 	g.rules.table.Store(new(route.Table)) // blocks everything
 	g.featuresField = featuresField()
 	g.slots.init(g.port.MaxConns)
@@ -100,6 +112,8 @@ func (g *Gateway) Start(ctx context.Context, app *basefx.App) (err error) {
 	g.refusalLog, g.backendLog = rarely.New(), rarely.New()
 	app.Gauge("agent_clients", "Client connections.", nil, func() float64 { return float64(g.slots.count()) })
 	app.Gauge("agent_users", "Clients that are verified: uids with a session here.", nil, func() float64 { return float64(g.users.count()) })
+	app.Counter("agent_introduced_total", "Clients introduced to services that want to know all of them.", nil, func() float64 { return float64(g.introduced.Load()) })
+	app.Counter("agent_presence_told_total", "Users that backends were told of as here or gone.", nil, func() float64 { return float64(g.told.Load()) })
 	app.Counter("agent_returned_total", "Messages for clients.", nil, func() float64 { return float64(g.returned.Load()) })
 	app.Counter("agent_stray_total", "Messages for clients that had left.", nil, func() float64 { return float64(g.stray.Load()) })
 	app.Counter("agent_too_large_total", "Messages for clients that were larger than a client frame.", nil, func() float64 { return float64(g.tooLarge.Load()) })
@@ -111,6 +125,13 @@ func (g *Gateway) Start(ctx context.Context, app *basefx.App) (err error) {
 	link.Handle(g.links, g.clientKick)
 	link.Handle(g.links, g.clientJoin)
 	link.Handle(g.links, g.clientLeave)
+	link.Handle(g.links, g.clientName)
+	link.Handle(g.links, g.greet)
+	link.Handle(g.links, g.deliver)
+	link.Handle(g.links, g.members)
+	g.greetings = newGreetings(g)
+	g.links.OnDown(g.greetings.lost)
+	g.links.OnDown(g.feeds.end)
 	app.Need("routes", g.needRules)
 	app.NeedLink("game")
 	app.Need("backends", g.needLinks)

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -23,22 +24,36 @@ import (
 type stub struct {
 	*cluster.Process
 	clients *agentapi.Server
+	greets  bool // wants to be introduced to everybody at once
 
 	mu     sync.Mutex
 	events []string
 	byUID  map[string]*agentapi.Client
+	has    map[*agentapi.Client]bool // those that were opened, and not closed yet
 }
 
 // stub starts a stub backend and waits until it is ready.
 func (r *rig) stub(t testing.TB, name string, flags ...string) *stub {
 	t.Helper()
-	s := &stub{byUID: map[string]*agentapi.Client{}}
+	return r.start(name, &stub{byUID: map[string]*agentapi.Client{}}, flags...)
+}
+
+// greeter starts a stub social that wants to know everybody.
+func (r *rig) greeter(t testing.TB, flags ...string) *stub {
+	t.Helper()
+	return r.start("social", &stub{byUID: map[string]*agentapi.Client{}, greets: true}, flags...)
+}
+
+func (r *rig) start(name string, s *stub, flags ...string) *stub {
 	s.Process = r.LaunchAs(name, func(*flag.FlagSet) basefx.Service { return s }, flags...).WaitReady()
 	return s
 }
 
 func (s *stub) Start(ctx context.Context, app *basefx.App) (err error) {
 	s.clients, err = agentapi.Serve(ctx, app, s)
+	if s.greets && err == nil {
+		s.clients.Greet()
+	}
 	return err
 }
 
@@ -57,6 +72,12 @@ func (s *stub) know(c *agentapi.Client) {
 func (s *stub) Opened(_ context.Context, c *agentapi.Client) error {
 	s.know(c)
 	s.note("opened %s", c.Who().UID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.has == nil {
+		s.has = map[*agentapi.Client]bool{}
+	}
+	s.has[c] = true
 	return nil
 }
 
@@ -67,7 +88,7 @@ func (s *stub) Message(_ context.Context, c *agentapi.Client, id uint16, body []
 		if err := proto.Unmarshal(body, &m); err != nil {
 			return nil, err
 		}
-		if err := c.Bind(agentapi.Identity{UID: m.GameToken, Epoch: 1, Features: m.Features}); err != nil {
+		if err := c.Bind(agentapi.Identity{UID: m.GameToken, Epoch: 1, Features: m.Features, Name: strings.ToTitle(m.GameToken)}); err != nil {
 			return nil, err
 		}
 		s.know(c)
@@ -86,6 +107,21 @@ func (s *stub) Message(_ context.Context, c *agentapi.Client, id uint16, body []
 
 func (s *stub) Closed(_ context.Context, c *agentapi.Client, reason string) {
 	s.note("closed %s: %s", c.Who().UID, reason)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.has, c)
+}
+
+// holds are the uids of the clients that were introduced and are not closed,
+// sorted.
+func (s *stub) holds() (uids []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.has {
+		uids = append(uids, c.Who().UID)
+	}
+	slices.Sort(uids)
+	return uids
 }
 
 // client is a client that the stub knows.
