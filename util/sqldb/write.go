@@ -3,6 +3,7 @@ package sqldb
 import (
 	"context"
 	"fmt"
+	"runtime"
 )
 
 // maxBatch bounds the writes of one transaction, and so what one commit may
@@ -107,12 +108,13 @@ func (db *DB) take() []*job {
 	return jobs
 }
 
-// waiting reports whether there is something to write, and whether there will
-// be.
-func (db *DB) waiting() (now, ever bool) {
+// waiting reports whether there is something to write, whether it is so little
+// that others who may come in this moment are worth asking for, and whether there
+// will ever be something.
+func (db *DB) waiting() (now, few, ever bool) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	return len(db.queue) > 0, !db.closed
+	return len(db.queue) > 0, len(db.queue) < 16, !db.closed
 }
 
 // writeAll is the one goroutine that writes.
@@ -120,9 +122,12 @@ func (db *DB) writeAll() {
 	defer close(db.ended)
 	defer db.prepared.close()
 	for {
-		now, ever := db.waiting()
+		now, few, ever := db.waiting()
 		switch {
 		case now:
+			if few { // as soon as there was one we were woken, before anybody else
+				runtime.Gosched()
+			}
 			db.batch()
 			db.prepared.learn(context.Background())
 		case ever:

@@ -103,7 +103,7 @@ func TestQueue(t *testing.T) {
 	}
 	closed := make(chan error)
 	go func() { closed <- db.Close() }()
-	eventually(t, "it is closed for new writes", func() bool { _, ever := db.waiting(); return !ever })
+	eventually(t, "it is closed for new writes", func() bool { _, _, ever := db.waiting(); return !ever })
 	if err := db.Write(t.Context(), count("a")); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("after Close: %v", err)
 	}
