@@ -108,13 +108,16 @@ func (db *DB) take() []*job {
 	return jobs
 }
 
-// waiting reports whether there is something to write, whether it is so little
-// that others who may come in this moment are worth asking for, and whether there
-// will ever be something.
+// fewWrites are worth letting other goroutines run first: those that are about to
+// write then come along in the same commit.
+const fewWrites = 16
+
+// waiting reports whether there is something to write, whether that is little,
+// and whether there will ever be something.
 func (db *DB) waiting() (now, few, ever bool) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	return len(db.queue) > 0, len(db.queue) < 16, !db.closed
+	return len(db.queue) > 0, len(db.queue) < fewWrites, !db.closed
 }
 
 // writeAll is the one goroutine that writes.
@@ -125,7 +128,7 @@ func (db *DB) writeAll() {
 		now, few, ever := db.waiting()
 		switch {
 		case now:
-			if few { // as soon as there was one we were woken, before anybody else
+			if few { // who wakes us by his write makes us the next to run
 				runtime.Gosched()
 			}
 			db.batch()
