@@ -18,8 +18,10 @@ const (
 	EchoREQID        uint16 = 3323
 	HistoryACKID     uint16 = 117
 	HistoryREQID     uint16 = 38286
+	HubMissedID      uint16 = 47672
 	HubPublishID     uint16 = 13354
 	HubSubscribeID   uint16 = 60789
+	HubSyncID        uint16 = 63152
 	HubUnsubscribeID uint16 = 10904
 	JoinACKID        uint16 = 54227
 	JoinREQID        uint16 = 26860
@@ -31,7 +33,8 @@ const (
 	LinkHelloREQID   uint16 = 24094
 	LoginACKID       uint16 = 46204
 	LoginREQID       uint16 = 18837
-	NoticeID         uint16 = 40438
+	NoticeACKID      uint16 = 14117
+	NoticeREQID      uint16 = 52286
 	PingACKID        uint16 = 16241
 	PlayerACKID      uint16 = 31152
 	PlayerREQID      uint16 = 3785
@@ -41,6 +44,8 @@ const (
 	SayACKID         uint16 = 61072
 	SayREQID         uint16 = 33705
 	ServiceStatusID  uint16 = 52585
+	StatusACKID      uint16 = 26759
+	StatusREQID      uint16 = 64928
 	TopicACKID       uint16 = 1026
 	TopicREQID       uint16 = 39195
 	UpgradeACKID     uint16 = 38315
@@ -220,6 +225,18 @@ func (m *HistoryREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) 
 // AppendTo appends m, encoded, to b.
 func (m *HistoryREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
+// MsgID returns HubMissedID.
+func (*HubMissed) MsgID() uint16 { return HubMissedID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *HubMissed) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *HubMissed) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *HubMissed) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
 // MsgID returns HubPublishID.
 func (*HubPublish) MsgID() uint16 { return HubPublishID }
 
@@ -243,6 +260,18 @@ func (m *HubSubscribe) DecodeInPlace(b []byte) error { return decodeInPlace(m, b
 
 // AppendTo appends m, encoded, to b.
 func (m *HubSubscribe) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns HubSyncID.
+func (*HubSync) MsgID() uint16 { return HubSyncID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *HubSync) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *HubSync) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *HubSync) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns HubUnsubscribeID.
 func (*HubUnsubscribe) MsgID() uint16 { return HubUnsubscribeID }
@@ -376,17 +405,29 @@ func (m *LoginREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
 // AppendTo appends m, encoded, to b.
 func (m *LoginREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
-// MsgID returns NoticeID.
-func (*Notice) MsgID() uint16 { return NoticeID }
+// MsgID returns NoticeACKID.
+func (*NoticeACK) MsgID() uint16 { return NoticeACKID }
 
 // Decode reads m, which is new or reset, from b, and keeps nothing of b.
-func (m *Notice) Decode(b []byte) error { return decode(m, b) }
+func (m *NoticeACK) Decode(b []byte) error { return decode(m, b) }
 
 // DecodeInPlace is Decode, but m's text and bytes are those of b.
-func (m *Notice) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+func (m *NoticeACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
 
 // AppendTo appends m, encoded, to b.
-func (m *Notice) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+func (m *NoticeACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns NoticeREQID.
+func (*NoticeREQ) MsgID() uint16 { return NoticeREQID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *NoticeREQ) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *NoticeREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *NoticeREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns PingACKID.
 func (*PingACK) MsgID() uint16 { return PingACKID }
@@ -495,6 +536,30 @@ func (m *ServiceStatus) DecodeInPlace(b []byte) error { return decodeInPlace(m, 
 
 // AppendTo appends m, encoded, to b.
 func (m *ServiceStatus) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns StatusACKID.
+func (*StatusACK) MsgID() uint16 { return StatusACKID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *StatusACK) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *StatusACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *StatusACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns StatusREQID.
+func (*StatusREQ) MsgID() uint16 { return StatusREQID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *StatusREQ) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *StatusREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *StatusREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns TopicACKID.
 func (*TopicACK) MsgID() uint16 { return TopicACKID }
@@ -635,10 +700,14 @@ func MessageName(id uint16) string {
 		return "HistoryACK"
 	case HistoryREQID:
 		return "HistoryREQ"
+	case HubMissedID:
+		return "HubMissed"
 	case HubPublishID:
 		return "HubPublish"
 	case HubSubscribeID:
 		return "HubSubscribe"
+	case HubSyncID:
+		return "HubSync"
 	case HubUnsubscribeID:
 		return "HubUnsubscribe"
 	case JoinACKID:
@@ -661,8 +730,10 @@ func MessageName(id uint16) string {
 		return "LoginACK"
 	case LoginREQID:
 		return "LoginREQ"
-	case NoticeID:
-		return "Notice"
+	case NoticeACKID:
+		return "NoticeACK"
+	case NoticeREQID:
+		return "NoticeREQ"
 	case PingACKID:
 		return "PingACK"
 	case PlayerACKID:
@@ -681,6 +752,10 @@ func MessageName(id uint16) string {
 		return "SayREQ"
 	case ServiceStatusID:
 		return "ServiceStatus"
+	case StatusACKID:
+		return "StatusACK"
+	case StatusREQID:
+		return "StatusREQ"
 	case TopicACKID:
 		return "TopicACK"
 	case TopicREQID:
@@ -766,12 +841,20 @@ func Messages() []MessageInfo {
 			New: func() Message { return new(HistoryREQ) },
 		},
 		{
+			ID: HubMissedID, Name: "HubMissed",
+			New: func() Message { return new(HubMissed) },
+		},
+		{
 			ID: HubPublishID, Name: "HubPublish",
 			New: func() Message { return new(HubPublish) },
 		},
 		{
 			ID: HubSubscribeID, Name: "HubSubscribe",
 			New: func() Message { return new(HubSubscribe) },
+		},
+		{
+			ID: HubSyncID, Name: "HubSync",
+			New: func() Message { return new(HubSync) },
 		},
 		{
 			ID: HubUnsubscribeID, Name: "HubUnsubscribe",
@@ -819,8 +902,12 @@ func Messages() []MessageInfo {
 			New: func() Message { return new(LoginREQ) },
 		},
 		{
-			ID: NoticeID, Name: "Notice",
-			New: func() Message { return new(Notice) },
+			ID: NoticeACKID, Name: "NoticeACK",
+			New: func() Message { return new(NoticeACK) },
+		},
+		{
+			ID: NoticeREQID, Name: "NoticeREQ",
+			New: func() Message { return new(NoticeREQ) },
 		},
 		{
 			ID: PingACKID, Name: "PingACK",
@@ -860,6 +947,14 @@ func Messages() []MessageInfo {
 		{
 			ID: ServiceStatusID, Name: "ServiceStatus",
 			New: func() Message { return new(ServiceStatus) },
+		},
+		{
+			ID: StatusACKID, Name: "StatusACK",
+			New: func() Message { return new(StatusACK) },
+		},
+		{
+			ID: StatusREQID, Name: "StatusREQ",
+			New: func() Message { return new(StatusREQ) },
 		},
 		{
 			ID: TopicACKID, Name: "TopicACK",

@@ -119,7 +119,7 @@ func join(t *testing.T, memory *discovery.Memory, channels ...string) *member {
 }
 
 func (m *member) subscribe(channel string) {
-	hubapi.Subscribe(m.hub, channel, func(from string, n *pb.Notice) {
+	hubapi.Subscribe(m.hub, channel, func(from string, n *pb.NoticeREQ) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.got = append(m.got, channel+" "+from+": "+n.Text)
@@ -128,7 +128,7 @@ func (m *member) subscribe(channel string) {
 
 func (m *member) publish(channel, text string) {
 	m.t.Helper()
-	if err := m.hub.Publish(channel, &pb.Notice{Text: text}); err != nil {
+	if err := m.hub.Publish(channel, &pb.NoticeREQ{Text: text}); err != nil {
 		m.t.Fatal(err)
 	}
 }
@@ -284,7 +284,7 @@ func TestSlowSubscriber(t *testing.T) {
 	stuck, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	launch(t, memory, "member", service{start: func(app *basefx.App) {
-		hubapi.Subscribe(hubapi.Join(app), "news", func(string, *pb.Notice) {
+		hubapi.Subscribe(hubapi.Join(app), "news", func(string, *pb.NoticeREQ) {
 			once.Do(func() { close(stuck) })
 			<-release
 		})
@@ -311,7 +311,7 @@ func TestHandlerPanics(t *testing.T) {
 	memory := discovery.NewMemory()
 	b, _ := launchHub(t, memory)
 	m := join(t, memory)
-	hubapi.Subscribe(m.hub, "news", func(_ string, n *pb.Notice) {
+	hubapi.Subscribe(m.hub, "news", func(_ string, n *pb.NoticeREQ) {
 		if n.Text == "boom" {
 			panic("no such player")
 		}
