@@ -877,7 +877,7 @@ func (x *HubMissed) GetMessages() uint64 {
 	return 0
 }
 
-// Service to hub, which sends it back when all that was said before it has been done.
+// Service to hub, which answers when all that was said before it has been done.
 type HubSync struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
@@ -922,6 +922,50 @@ func (x *HubSync) GetNumber() uint64 {
 	return 0
 }
 
+type HubSynced struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HubSynced) Reset() {
+	*x = HubSynced{}
+	mi := &file_proto_cluster_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HubSynced) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HubSynced) ProtoMessage() {}
+
+func (x *HubSynced) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_cluster_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HubSynced.ProtoReflect.Descriptor instead.
+func (*HubSynced) Descriptor() ([]byte, []int) {
+	return file_proto_cluster_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *HubSynced) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
 // How a service is doing. Absolute values, so that one that is lost or doubled harms nothing.
 type ServiceStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -940,7 +984,7 @@ type ServiceStatus struct {
 
 func (x *ServiceStatus) Reset() {
 	*x = ServiceStatus{}
-	mi := &file_proto_cluster_proto_msgTypes[15]
+	mi := &file_proto_cluster_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -952,7 +996,7 @@ func (x *ServiceStatus) String() string {
 func (*ServiceStatus) ProtoMessage() {}
 
 func (x *ServiceStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[15]
+	mi := &file_proto_cluster_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -965,7 +1009,7 @@ func (x *ServiceStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceStatus.ProtoReflect.Descriptor instead.
 func (*ServiceStatus) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{15}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ServiceStatus) GetSvcid() string {
@@ -1040,7 +1084,7 @@ type StatusREQ struct {
 
 func (x *StatusREQ) Reset() {
 	*x = StatusREQ{}
-	mi := &file_proto_cluster_proto_msgTypes[16]
+	mi := &file_proto_cluster_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1052,7 +1096,7 @@ func (x *StatusREQ) String() string {
 func (*StatusREQ) ProtoMessage() {}
 
 func (x *StatusREQ) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[16]
+	mi := &file_proto_cluster_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1065,7 +1109,7 @@ func (x *StatusREQ) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusREQ.ProtoReflect.Descriptor instead.
 func (*StatusREQ) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{16}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{17}
 }
 
 type StatusACK struct {
@@ -1077,7 +1121,7 @@ type StatusACK struct {
 
 func (x *StatusACK) Reset() {
 	*x = StatusACK{}
-	mi := &file_proto_cluster_proto_msgTypes[17]
+	mi := &file_proto_cluster_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1089,7 +1133,7 @@ func (x *StatusACK) String() string {
 func (*StatusACK) ProtoMessage() {}
 
 func (x *StatusACK) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[17]
+	mi := &file_proto_cluster_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1102,7 +1146,7 @@ func (x *StatusACK) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusACK.ProtoReflect.Descriptor instead.
 func (*StatusACK) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{17}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StatusACK) GetServices() []*StatusACK_Heard {
@@ -1125,7 +1169,7 @@ type NoticeREQ struct {
 
 func (x *NoticeREQ) Reset() {
 	*x = NoticeREQ{}
-	mi := &file_proto_cluster_proto_msgTypes[18]
+	mi := &file_proto_cluster_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1137,7 +1181,7 @@ func (x *NoticeREQ) String() string {
 func (*NoticeREQ) ProtoMessage() {}
 
 func (x *NoticeREQ) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[18]
+	mi := &file_proto_cluster_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1150,7 +1194,7 @@ func (x *NoticeREQ) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoticeREQ.ProtoReflect.Descriptor instead.
 func (*NoticeREQ) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{18}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *NoticeREQ) GetText() string {
@@ -1190,7 +1234,7 @@ type NoticeACK struct {
 
 func (x *NoticeACK) Reset() {
 	*x = NoticeACK{}
-	mi := &file_proto_cluster_proto_msgTypes[19]
+	mi := &file_proto_cluster_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1202,7 +1246,7 @@ func (x *NoticeACK) String() string {
 func (*NoticeACK) ProtoMessage() {}
 
 func (x *NoticeACK) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[19]
+	mi := &file_proto_cluster_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1215,7 +1259,7 @@ func (x *NoticeACK) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoticeACK.ProtoReflect.Descriptor instead.
 func (*NoticeACK) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{19}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *NoticeACK) GetSeen() uint32 {
@@ -1235,7 +1279,7 @@ type UsersIn_User struct {
 
 func (x *UsersIn_User) Reset() {
 	*x = UsersIn_User{}
-	mi := &file_proto_cluster_proto_msgTypes[20]
+	mi := &file_proto_cluster_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1247,7 +1291,7 @@ func (x *UsersIn_User) String() string {
 func (*UsersIn_User) ProtoMessage() {}
 
 func (x *UsersIn_User) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[20]
+	mi := &file_proto_cluster_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1287,7 +1331,7 @@ type StatusACK_Heard struct {
 
 func (x *StatusACK_Heard) Reset() {
 	*x = StatusACK_Heard{}
-	mi := &file_proto_cluster_proto_msgTypes[21]
+	mi := &file_proto_cluster_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1299,7 +1343,7 @@ func (x *StatusACK_Heard) String() string {
 func (*StatusACK_Heard) ProtoMessage() {}
 
 func (x *StatusACK_Heard) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[21]
+	mi := &file_proto_cluster_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1312,7 +1356,7 @@ func (x *StatusACK_Heard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusACK_Heard.ProtoReflect.Descriptor instead.
 func (*StatusACK_Heard) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{17, 0}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{18, 0}
 }
 
 func (x *StatusACK_Heard) GetStatus() *ServiceStatus {
@@ -1399,6 +1443,8 @@ const file_proto_cluster_proto_rawDesc = "" +
 	"\tHubMissed\x12\x1a\n" +
 	"\bmessages\x18\x01 \x01(\x04R\bmessages\"!\n" +
 	"\aHubSync\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\"#\n" +
+	"\tHubSynced\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\"\xeb\x01\n" +
 	"\rServiceStatus\x12\x14\n" +
 	"\x05svcid\x18\x01 \x01(\tR\x05svcid\x12\x14\n" +
@@ -1436,7 +1482,7 @@ func file_proto_cluster_proto_rawDescGZIP() []byte {
 	return file_proto_cluster_proto_rawDescData
 }
 
-var file_proto_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_proto_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_proto_cluster_proto_goTypes = []any{
 	(*LinkHelloREQ)(nil),    // 0: proto.LinkHelloREQ
 	(*LinkHelloACK)(nil),    // 1: proto.LinkHelloACK
@@ -1453,23 +1499,24 @@ var file_proto_cluster_proto_goTypes = []any{
 	(*HubPublish)(nil),      // 12: proto.HubPublish
 	(*HubMissed)(nil),       // 13: proto.HubMissed
 	(*HubSync)(nil),         // 14: proto.HubSync
-	(*ServiceStatus)(nil),   // 15: proto.ServiceStatus
-	(*StatusREQ)(nil),       // 16: proto.StatusREQ
-	(*StatusACK)(nil),       // 17: proto.StatusACK
-	(*NoticeREQ)(nil),       // 18: proto.NoticeREQ
-	(*NoticeACK)(nil),       // 19: proto.NoticeACK
-	(*UsersIn_User)(nil),    // 20: proto.UsersIn.User
-	(*StatusACK_Heard)(nil), // 21: proto.StatusACK.Heard
-	(ResultCode)(0),         // 22: proto.ResultCode
+	(*HubSynced)(nil),       // 15: proto.HubSynced
+	(*ServiceStatus)(nil),   // 16: proto.ServiceStatus
+	(*StatusREQ)(nil),       // 17: proto.StatusREQ
+	(*StatusACK)(nil),       // 18: proto.StatusACK
+	(*NoticeREQ)(nil),       // 19: proto.NoticeREQ
+	(*NoticeACK)(nil),       // 20: proto.NoticeACK
+	(*UsersIn_User)(nil),    // 21: proto.UsersIn.User
+	(*StatusACK_Heard)(nil), // 22: proto.StatusACK.Heard
+	(ResultCode)(0),         // 23: proto.ResultCode
 }
 var file_proto_cluster_proto_depIdxs = []int32{
-	22, // 0: proto.LinkHelloACK.code:type_name -> proto.ResultCode
-	22, // 1: proto.ClientClosed.code:type_name -> proto.ResultCode
-	22, // 2: proto.ClientKick.code:type_name -> proto.ResultCode
-	20, // 3: proto.UsersIn.users:type_name -> proto.UsersIn.User
-	22, // 4: proto.HubPublish.code:type_name -> proto.ResultCode
-	21, // 5: proto.StatusACK.services:type_name -> proto.StatusACK.Heard
-	15, // 6: proto.StatusACK.Heard.status:type_name -> proto.ServiceStatus
+	23, // 0: proto.LinkHelloACK.code:type_name -> proto.ResultCode
+	23, // 1: proto.ClientClosed.code:type_name -> proto.ResultCode
+	23, // 2: proto.ClientKick.code:type_name -> proto.ResultCode
+	21, // 3: proto.UsersIn.users:type_name -> proto.UsersIn.User
+	23, // 4: proto.HubPublish.code:type_name -> proto.ResultCode
+	22, // 5: proto.StatusACK.services:type_name -> proto.StatusACK.Heard
+	16, // 6: proto.StatusACK.Heard.status:type_name -> proto.ServiceStatus
 	7,  // [7:7] is the sub-list for method output_type
 	7,  // [7:7] is the sub-list for method input_type
 	7,  // [7:7] is the sub-list for extension type_name
@@ -1489,7 +1536,7 @@ func file_proto_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_cluster_proto_rawDesc), len(file_proto_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -22,6 +22,7 @@ const (
 	HubPublishID     uint16 = 13354
 	HubSubscribeID   uint16 = 60789
 	HubSyncID        uint16 = 63152
+	HubSyncedID      uint16 = 9369
 	HubUnsubscribeID uint16 = 10904
 	JoinACKID        uint16 = 54227
 	JoinREQID        uint16 = 26860
@@ -272,6 +273,18 @@ func (m *HubSync) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
 
 // AppendTo appends m, encoded, to b.
 func (m *HubSync) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns HubSyncedID.
+func (*HubSynced) MsgID() uint16 { return HubSyncedID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *HubSynced) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *HubSynced) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *HubSynced) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns HubUnsubscribeID.
 func (*HubUnsubscribe) MsgID() uint16 { return HubUnsubscribeID }
@@ -708,6 +721,8 @@ func MessageName(id uint16) string {
 		return "HubSubscribe"
 	case HubSyncID:
 		return "HubSync"
+	case HubSyncedID:
+		return "HubSynced"
 	case HubUnsubscribeID:
 		return "HubUnsubscribe"
 	case JoinACKID:
@@ -855,6 +870,10 @@ func Messages() []MessageInfo {
 		{
 			ID: HubSyncID, Name: "HubSync",
 			New: func() Message { return new(HubSync) },
+		},
+		{
+			ID: HubSyncedID, Name: "HubSynced",
+			New: func() Message { return new(HubSynced) },
 		},
 		{
 			ID: HubUnsubscribeID, Name: "HubUnsubscribe",

@@ -229,6 +229,10 @@ func (m *HubSync) plain() bool {
 	return m == nil || m.unknownFields == nil
 }
 
+func (m *HubSynced) plain() bool {
+	return m == nil || m.unknownFields == nil
+}
+
 func (m *ServiceStatus) plain() bool {
 	for _, v := range m.GetLinks() {
 		if !utf8.ValidString(v) {
