@@ -1159,8 +1159,8 @@ func (x *StatusACK) GetServices() []*StatusACK_Heard {
 // Asks an agent to show the operator's words to its clients: to one player, to a group, or to all.
 type NoticeREQ struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Text          string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
-	Id            string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"` // an agent shows each only once, however often it is asked
+	Text          string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"` // at most 1000 characters
+	Id            uint64                 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`    // of the line; an agent shows each only once, however often it is asked
 	Uid           string                 `protobuf:"bytes,3,opt,name=uid,proto3" json:"uid,omitempty"`
 	Group         string                 `protobuf:"bytes,4,opt,name=group,proto3" json:"group,omitempty"` // neither uid nor group: all
 	unknownFields protoimpl.UnknownFields
@@ -1204,11 +1204,11 @@ func (x *NoticeREQ) GetText() string {
 	return ""
 }
 
-func (x *NoticeREQ) GetId() string {
+func (x *NoticeREQ) GetId() uint64 {
 	if x != nil {
 		return x.Id
 	}
-	return ""
+	return 0
 }
 
 func (x *NoticeREQ) GetUid() string {
@@ -1464,7 +1464,7 @@ const file_proto_cluster_proto_rawDesc = "" +
 	"\x06age_ms\x18\x02 \x01(\x03R\x05ageMs\"W\n" +
 	"\tNoticeREQ\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
+	"\x02id\x18\x02 \x01(\x04R\x02id\x12\x10\n" +
 	"\x03uid\x18\x03 \x01(\tR\x03uid\x12\x14\n" +
 	"\x05group\x18\x04 \x01(\tR\x05group\"\x1f\n" +
 	"\tNoticeACK\x12\x12\n" +

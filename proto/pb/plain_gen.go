@@ -260,7 +260,7 @@ func (m *StatusACK_Heard) plain() bool {
 }
 
 func (m *NoticeREQ) plain() bool {
-	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetText()) && utf8.ValidString(m.GetId()) && utf8.ValidString(m.GetUid()) && utf8.ValidString(m.GetGroup())
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetText()) && utf8.ValidString(m.GetUid()) && utf8.ValidString(m.GetGroup())
 }
 
 func (m *NoticeACK) plain() bool {

@@ -8,7 +8,7 @@
 // them; closing.go has the reasons for which a connection ends; features.go
 // reads what a client understands; slots.go finds a client by its number,
 // users.go by its uid, which has one session at a time, groups.go those of a
-// group.
+// group. notice.go shows them what an operator says.
 package gateway
 
 import (
@@ -55,6 +55,7 @@ type Gateway struct {
 	groups   groups
 	users    users
 	away     away
+	notices  notices
 	settings *discovery.Config[settings]
 
 	featuresField protowire.Number // of VerifyREQ
@@ -117,7 +118,9 @@ func (g *Gateway) Start(ctx context.Context, app *basefx.App) (err error) {
 	app.Need("backends", g.needLinks)
 	app.Go("rules", g.followRules)
 	app.HandleHTTP("GET /routes", http.HandlerFunc(g.showRules))
-	hubapi.Join(app).ReportStatus(func() *pb.ServiceStatus { return &pb.ServiceStatus{Players: uint32(g.slots.count())} })
+	hub := hubapi.Join(app)
+	hubapi.Answer(hub, hubapi.Own, g.notice)
+	hub.ReportStatus(func() *pb.ServiceStatus { return &pb.ServiceStatus{Players: uint32(g.slots.count())} })
 
 	g.session = cellnet.Config{Framing: cellnet.ClientFraming, MaxPending: g.maxPending, Counters: &g.sessions}
 	return app.ServeClients(&g.port, &cellnet.Acceptor{

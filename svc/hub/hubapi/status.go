@@ -76,14 +76,20 @@ func (s *statuses) forget(now time.Time) {
 }
 
 // ReportStatus publishes what measure says, once a second and when a hub has
-// come, filled in with who we are. Values are absolute: one that is lost harms
+// come, filled in with who we are, and with the load of the processors if measure
+// knows no better one. Values are absolute: one that is lost harms
 // nothing, so without a hub none is kept. For Start only, once.
 func (h *Hub) ReportStatus(measure func() *pb.ServiceStatus) {
+	var cpu load
 	h.every("status", h.came, func(ctx context.Context) {
 		if !h.engine.Up() {
 			return
 		}
-		if err := h.Publish(ctx, statusChannel, h.describe(measure())); err != nil {
+		s := h.describe(measure())
+		if now := cpu.since(time.Now()); s.Load == 0 {
+			s.Load = now
+		}
+		if err := h.Publish(ctx, statusChannel, s); err != nil {
 			h.log.Debug("status not published", "err", err) // the next one follows in a second
 		}
 	})

@@ -19,8 +19,8 @@ const Own = ""
 
 // What may wait for one subscription's handler.
 const (
-	MaxWaiting      = 4096    // messages
-	MaxWaitingBytes = 8 << 20 // of their bodies
+	MaxWaiting      = 8192     // messages
+	MaxWaitingBytes = 16 << 20 // of their bodies
 )
 
 // Delivery tells where a message came from.
