@@ -44,7 +44,13 @@ type hubs struct {
 
 type receiver struct{ deliver func(*pb.HubPublish, Via) }
 
-// newHubs wires links. run must run.
+// OverLinks makes the engine of a process, and wires its links for it: they are
+// not running yet. run must be run, until all is over. [Join] does all that.
+func OverLinks(links *link.Links) (e Engine, run func(ctx context.Context)) {
+	h := newHubs(links)
+	return h, h.run
+}
+
 func newHubs(links *link.Links) *hubs {
 	h := &hubs{wanted: map[string]int{}, wake: make(chan struct{}, 1), synced: map[*link.Link]uint64{}, changed: make(chan struct{})}
 	links.Dial("hub")
