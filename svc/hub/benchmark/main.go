@@ -26,6 +26,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime/pprof"
+	"runtime"
 	"strings"
 	"time"
 
@@ -40,8 +42,12 @@ type options struct {
 	duration   time.Duration
 }
 
+// gcFloor is how much garbage this process may make before it is collected, as in
+// every service (basefx.Main).
+const gcFloor = 32 << 20
+
 // fanOuts are the numbers of subscribers.
-var fanOuts = [...]int{1, 10, 100}
+var fanOuts = [...]int{10, 100}
 
 func main() {
 	var o options
@@ -86,6 +92,9 @@ func run(ctx context.Context, o options) (err error) {
 		fmt.Println("nats     is not installed; nothing is compared")
 	}
 	fmt.Printf("load     1 publisher, texts of %d bytes, for %v; %d runs\n\n", o.size, o.duration, o.runs)
+	floor := make([]byte, gcFloor)
+	defer runtime.KeepAlive(floor)
+	f, _ := os.Create("/tmp/hubtry/cpu.prof"); pprof.StartCPUProfile(f); defer pprof.StopCPUProfile()
 	var t figures.Table
 	for i := range o.runs {
 		for _, n := range fanOuts {

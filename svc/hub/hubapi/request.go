@@ -82,7 +82,7 @@ func Answer[Q, A any, PQ interface {
 					return nil // it waited here for too long
 				}
 			}
-			a, err := f(ctx, it.at.From, (*Q)(it.m.(PQ)))
+			a, err := f(ctx, it.from(), (*Q)(it.m.(PQ)))
 			if err != nil || a == nil || it.asks == nil {
 				return err
 			}

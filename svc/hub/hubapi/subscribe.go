@@ -4,24 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/hub/hubapi/channel"
-	"github.com/davyxu/cellmesh_demo/util/mailbox"
 	"github.com/davyxu/cellmesh_demo/util/msgmux"
 )
 
 // Own stands for the channels of this service: its name and its svcid.
 const Own = ""
-
-// What may wait for one subscription's handler.
-const (
-	MaxWaiting      = 8192     // messages
-	MaxWaitingBytes = 16 << 20 // of their bodies
-)
 
 // Delivery tells where a message came from.
 type Delivery struct {
@@ -47,24 +38,8 @@ type Subscription struct {
 	call    func(it *item) error
 	missed  func(n uint64) // nil: not told
 	cancel  func()         // at the engine; nil for Own
-	box     mailbox.Mailbox[item]
 	over    atomic.Bool
-
-	mu   sync.Mutex
-	at   Delivery // of the newest message: most come from where the last one did
-	size int      // bytes in the box
-	lost uint64   // since the last item in the box
-	gap  bool     // lost is to be told
-}
-
-// item is a message in a subscription's mailbox, and what is missing before it.
-type item struct {
-	at   Delivery
-	m    pb.Message // nil: only what is missing
-	size int
-	lost uint64
-	gap  bool
-	asks *asks // nil: no request
+	queue   queue
 }
 
 // Subscribe has f called with every M published on a channel that pattern matches
@@ -88,7 +63,7 @@ func Listen[M any, P interface {
 	return h.subscribe(&Subscription{
 		hub: h, pattern: pattern, id: zero.MsgID(), decode: decode[M, P],
 		call: func(it *item) error {
-			f(it.at, (*M)(it.m.(P)))
+			f(*it.at, (*M)(it.m.(P)))
 			return nil
 		},
 	}, options)
@@ -112,7 +87,7 @@ func (h *Hub) subscribe(s *Subscription, options []Option) *Subscription {
 			panic("hubapi: " + err.Error())
 		}
 	}
-	s.box.Init(&h.boxes, MaxWaiting, s.handle, s.idle)
+	s.queue.start = s.work
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
@@ -145,7 +120,6 @@ func (s *Subscription) Cancel() {
 		s.cancel()
 	}
 	s.over.Store(true)
-	s.box.Close(item{})
 }
 
 // toUs takes what came on our own channels.
@@ -164,7 +138,7 @@ func (h *Hub) toUs(p *pb.HubPublish, via Via) {
 	}
 }
 
-// deliver puts a message into the mailbox.
+// deliver puts a message into the queue.
 func (s *Subscription) deliver(p *pb.HubPublish, via Via) {
 	if uint32(s.id) != p.MsgId {
 		return
@@ -175,47 +149,24 @@ func (s *Subscription) deliver(p *pb.HubPublish, via Via) {
 		return
 	}
 	s.hub.count.received.Add(1)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.at.From != p.From {
-		s.at.From = strings.Clone(p.From)
-	}
-	if s.at.Channel != p.Channel {
-		s.at.Channel = strings.Clone(p.Channel)
-	}
-	it := item{at: s.at, m: m, size: len(p.Body)}
+	it := item{m: m}
 	if p.Reply != "" {
 		it.asks = newAsks(p, via)
 	}
-	s.post(it)
-}
-
-// post puts it into the mailbox, with what is missing before it. The caller holds
-// mu.
-func (s *Subscription) post(it item) {
-	it.lost, it.gap = s.lost, s.gap
-	full := s.size > 0 && s.size+it.size > MaxWaitingBytes
-	if !full {
-		switch err := s.box.Post(it); err {
-		case nil:
-			s.size += it.size
-			s.lost, s.gap = 0, false
-			return
-		case mailbox.ErrClosed:
-			return
-		}
+	if s.over.Load() {
+		return
 	}
-	if it.m == nil {
-		return // what it would have told is told later
+	missing := s.queue.put(&s.hub.boxes, it, p)
+	if missing == 0 {
+		return
 	}
-	if s.lost == 0 {
-		if unsaid, ok := s.hub.failures.Say(); ok {
-			s.hub.log.Warn("a handler does not keep up and misses messages", "channel", s.pattern, "message", pb.MessageName(s.id), "waiting", MaxWaiting, "unsaid", unsaid)
-		}
-	}
-	s.lost++
-	s.gap = true
 	s.hub.count.missedQueue.Add(1)
+	if missing > 1 {
+		return // it has been said
+	}
+	if unsaid, ok := s.hub.failures.Say(); ok {
+		s.hub.log.Warn("a handler does not keep up and misses messages", "channel", s.pattern, "message", pb.MessageName(s.id), "waiting", MaxWaiting, "unsaid", unsaid)
+	}
 }
 
 // missed tells who wants to know that messages are missing here.
@@ -228,64 +179,51 @@ func (h *Hub) missed(n uint64) {
 	defer h.mu.Unlock()
 	for s := range h.all {
 		if s.missed != nil {
-			s.mu.Lock()
-			s.lost += n
-			s.gap = true
-			s.post(item{})
-			s.mu.Unlock()
+			s.queue.miss(&h.boxes, n)
 		}
 	}
 }
 
+// work handles what is in the queue until it is empty.
+func (s *Subscription) work() {
+	var batch []item
+	for {
+		if batch = s.queue.take(batch); len(batch) == 0 {
+			return
+		}
+		for i := range batch {
+			if !s.over.Load() {
+				s.handle(&batch[i])
+			}
+		}
+		clear(batch)
+	}
+}
+
 // handle runs one item.
-func (s *Subscription) handle(it item) {
-	s.mu.Lock()
-	s.size -= it.size
-	s.mu.Unlock()
-	if it.gap {
-		s.tell(it.lost)
-	}
-	if it.m == nil || s.over.Load() {
+func (s *Subscription) handle(it *item) {
+	err := s.guarded(it)
+	switch {
+	case err == nil:
 		return
-	}
-	err := s.guarded(&it)
-	if err != nil && it.asks != nil {
+	case it.asks != nil:
 		s.hub.refuse(it.asks, err)
 	}
 	var no *msgmux.Refusal
-	if err != nil && !errors.As(err, &no) {
-		s.failed(it.at.From, err)
-	}
-}
-
-// idle tells of what is missing at the end.
-func (s *Subscription) idle() {
-	s.mu.Lock()
-	lost, gap := s.lost, s.gap
-	s.lost, s.gap = 0, false
-	s.mu.Unlock()
-	if gap {
-		s.tell(lost)
-	}
-}
-
-func (s *Subscription) tell(n uint64) {
-	if s.missed == nil || s.over.Load() {
-		return
-	}
-	var err error
-	func() {
-		defer msgmux.Recover(&err)
-		s.missed(n)
-	}()
-	if err != nil {
-		s.failed("", err)
+	if !errors.As(err, &no) {
+		s.failed(it.from(), err)
 	}
 }
 
 func (s *Subscription) guarded(it *item) (err error) {
 	defer msgmux.Recover(&err)
-	return s.call(it)
+	if it.m != nil {
+		return s.call(it)
+	}
+	if s.missed != nil {
+		s.missed(it.missing)
+	}
+	return nil
 }
 
 func (s *Subscription) failed(from string, err error) {
