@@ -89,7 +89,7 @@ func (q *queue) take(batch []item) []item {
 	}
 	q.working = false
 	if q.waiting == nil {
-		q.waiting = batch
+		q.waiting = batch[:0]
 	}
 	if cap(q.waiting) > keptRoom {
 		q.waiting = nil
