@@ -26,8 +26,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime/pprof"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"time"
 
@@ -94,7 +94,9 @@ func run(ctx context.Context, o options) (err error) {
 	fmt.Printf("load     1 publisher, texts of %d bytes, for %v; %d runs\n\n", o.size, o.duration, o.runs)
 	floor := make([]byte, gcFloor)
 	defer runtime.KeepAlive(floor)
-	f, _ := os.Create("/tmp/hubtry/cpu.prof"); pprof.StartCPUProfile(f); defer pprof.StopCPUProfile()
+	f, _ := os.Create("/tmp/hubtry/cpu.prof")
+	pprof.StartCPUProfile(f)
+	defer pprof.StopCPUProfile()
 	var t figures.Table
 	for i := range o.runs {
 		for _, n := range fanOuts {

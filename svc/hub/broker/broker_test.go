@@ -279,34 +279,6 @@ func TestHubTakesOver(t *testing.T) {
 	}
 }
 
-// A subscriber that is stuck does not hold up the others, nor the hub.
-func TestSlowSubscriber(t *testing.T) {
-	memory := discovery.NewMemory()
-	b, _ := launchHub(t, memory)
-	stuck, release := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	launch(t, memory, "member", func(app *basefx.App) {
-		hubapi.Subscribe(hubapi.Join(app), "news", func(string, *pb.NoticeREQ) {
-			once.Do(func() { close(stuck) })
-			<-release
-		})
-	})
-	defer close(release)
-	quick := join(t, memory, "news")
-	subscribed(t, b, "news", 2)
-	quick.publish("news", "first")
-	<-stuck
-	text := string(bytes.Repeat([]byte("x"), 100<<10)) // more in all than sockets hold
-	for range 100 {
-		quick.publish("news", text)
-	}
-	quick.publish("news", "last")
-	eventually(t, "the quick one has all", func() bool { return quick.has("news member#1@dev: last") })
-	if n := len(quick.all()); n != 102 {
-		t.Errorf("the quick one has %d messages", n)
-	}
-}
-
 // A subscriber's handler that panics, and a message of a type it does not want,
 // harm nothing.
 func TestHandlerPanics(t *testing.T) {

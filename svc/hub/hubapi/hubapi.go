@@ -75,8 +75,24 @@ type Hub struct {
 
 type counters struct{ published, received, unhandled, dropped, failed, missedHub, missedQueue, late atomic.Int64 }
 
-// bodies has room to encode bodies in.
-var bodies = sync.Pool{New: func() any { return new([]byte) }}
+// parcel is a message about to be sent, and room to encode its body in.
+type parcel struct {
+	pb.HubPublish
+	room []byte
+}
+
+var parcels = sync.Pool{New: func() any { return new(parcel) }}
+
+func newParcel(channel string) *parcel {
+	p := parcels.Get().(*parcel)
+	p.Channel = channel
+	return p
+}
+
+func (p *parcel) free() {
+	p.Reset()
+	parcels.Put(p)
+}
 
 // Join links to the hubs. Call it once, in Start.
 func Join(app *basefx.App) *Hub { return JoinBeside(app, nil) }
@@ -152,30 +168,29 @@ func (h *Hub) Close() {
 // which loses its oldest. An error means that m was not sent: ErrFull if the hub
 // does not keep up; ctx is done; channel or m is none that can be sent.
 func (h *Hub) Publish(ctx context.Context, channel string, m pb.Message) error {
-	return h.publish(ctx, &pb.HubPublish{Channel: channel}, m, nil)
+	return h.publish(ctx, newParcel(channel), m, nil)
 }
 
-// publish encodes m, if there is one, into p and sends it.
-func (h *Hub) publish(ctx context.Context, p *pb.HubPublish, m pb.Message, via Via) error {
-	if err := ctx.Err(); err != nil {
+// publish encodes m, if there is one, into p, sends that and frees it.
+func (h *Hub) publish(ctx context.Context, p *parcel, m pb.Message, via Via) error {
+	defer p.free()
+	if ctx.Err() != nil {
 		return fmt.Errorf("publish on %s: %w", p.Channel, context.Cause(ctx))
 	}
 	if err := channel.Check(p.Channel); err != nil {
 		return err
 	}
-	room := bodies.Get().(*[]byte)
-	defer bodies.Put(room)
 	if m != nil {
-		body, err := m.AppendTo((*room)[:0])
+		body, err := m.AppendTo(p.room[:0])
 		if err != nil {
 			return fmt.Errorf("encode %s: %w", pb.MessageName(m.MsgID()), err)
 		}
 		if cap(body) <= maxRoom {
-			*room = body[:0]
+			p.room = body[:0]
 		}
 		p.MsgId, p.Body = uint32(m.MsgID()), body
 	}
-	if err := h.engine.Publish(p, via); err != nil {
+	if err := h.engine.Publish(&p.HubPublish, via); err != nil {
 		h.count.dropped.Add(1)
 		return fmt.Errorf("publish on %s: %w", p.Channel, err)
 	}

@@ -86,7 +86,7 @@ func Answer[Q, A any, PQ interface {
 			if err != nil || a == nil || it.asks == nil {
 				return err
 			}
-			return h.answer(it.asks, &pb.HubPublish{}, PA(a))
+			return h.answer(it.asks, newParcel(it.asks.channel), PA(a))
 		},
 	}, options)
 }
@@ -143,7 +143,9 @@ func (h *Hub) ask(ctx context.Context, channel string, q pb.Message, what *quest
 		h.mu.Unlock()
 	}()
 	wait := min(max(time.Until(until).Milliseconds(), 1), math.MaxUint32)
-	if err := h.publish(ctx, &pb.HubPublish{Channel: channel, Reply: h.inbox(), Request: number, WaitMs: uint32(wait)}, q, nil); err != nil {
+	p := newParcel(channel)
+	p.Reply, p.Request, p.WaitMs = h.inbox(), number, uint32(wait)
+	if err := h.publish(ctx, p, q, nil); err != nil {
 		return err
 	}
 	for {
@@ -197,8 +199,8 @@ func (h *Hub) answered(p *pb.HubPublish, _ Via) {
 }
 
 // answer sends an answer back the way its request came.
-func (h *Hub) answer(to *asks, p *pb.HubPublish, m pb.Message) error {
-	p.Channel, p.Request = to.channel, to.request
+func (h *Hub) answer(to *asks, p *parcel, m pb.Message) error {
+	p.Request = to.request
 	return h.publish(h.ctx, p, m, to.via)
 }
 
@@ -209,6 +211,7 @@ func (h *Hub) refuse(to *asks, err error) {
 	if errors.As(err, &no) {
 		code, reason = pb.ResultCode(no.Code), no.Reason
 	}
-	// If it cannot be sent, the asker waits in vain.
-	_ = h.answer(to, &pb.HubPublish{Code: code, Reason: strings.ToValidUTF8(reason, "?")}, nil)
+	p := newParcel(to.channel)
+	p.Code, p.Reason = code, strings.ToValidUTF8(reason, "?")
+	_ = h.answer(to, p, nil) // if it cannot be sent, the asker waits in vain
 }
