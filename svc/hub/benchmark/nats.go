@@ -91,6 +91,9 @@ func countNATS(conn net.Conn, got *counter) {
 	}
 }
 
+// maxNATS is the largest message that nats-server passes on, with its defaults.
+const maxNATS = 1 << 20
+
 // cutNATS counts the whole messages at the beginning of b, and their bytes. Lines
 // that are none, such as PING, are passed over: with its defaults nats-server asks
 // after two minutes.
@@ -106,8 +109,11 @@ func cutNATS(b []byte) (messages int64, used int) {
 			continue
 		}
 		size := 0
-		for _, c := range line[bytes.LastIndexByte(line, ' ')+1 : len(line)-1] {
-			size = 10*size + int(c-'0')
+		for _, c := range line[bytes.LastIndexByte(line, ' ')+1:] {
+			if c < '0' || c > '9' {
+				break
+			}
+			size = min(10*size+int(c-'0'), maxNATS)
 		}
 		if used+size+2 > len(b) {
 			return messages, used - end - 1
