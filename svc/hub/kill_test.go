@@ -155,8 +155,10 @@ func (m *member) flush(t *testing.T) {
 func TestKilledAndRestarted(t *testing.T) {
 	dir := build(t, "hub", "memsd")
 	addr, _ := start(t, " ready addr=", filepath.Join(dir, "memsd.exe"), "-addr=127.0.0.1:0", "-datafile="+filepath.Join(dir, "persist.json"))
-	hub := func() (kill func()) {
-		_, kill = start(t, " ready ", filepath.Join(dir, "hub.exe"), "-sdaddr="+addr)
+	index := 0
+	hub := func() (kill func()) { // each under a name of its own: memsd keeps that of a killed process for 3 s
+		_, kill = start(t, " ready ", filepath.Join(dir, "hub.exe"), "-sdaddr="+addr, fmt.Sprint("-svcindex=", index))
+		index++
 		return kill
 	}
 	kill := hub()
