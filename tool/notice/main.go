@@ -55,7 +55,7 @@ func New(fs *flag.FlagSet) basefx.Service {
 func (n *notice) Start(_ context.Context, app *basefx.App) error {
 	switch {
 	case n.q.Text == "":
-		return errors.New("say what? -text=...")
+		return errors.New("nothing to say: -text is empty")
 	case n.q.Uid != "" && n.q.Group != "":
 		return errors.New("-uid or -group, not both")
 	}
