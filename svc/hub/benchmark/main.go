@@ -27,7 +27,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"runtime/pprof"
 	"strings"
 	"time"
 
@@ -47,7 +46,7 @@ type options struct {
 const gcFloor = 32 << 20
 
 // fanOuts are the numbers of subscribers.
-var fanOuts = [...]int{10, 100}
+var fanOuts = [...]int{1, 10, 100}
 
 func main() {
 	var o options
@@ -94,9 +93,6 @@ func run(ctx context.Context, o options) (err error) {
 	fmt.Printf("load     1 publisher, texts of %d bytes, for %v; %d runs\n\n", o.size, o.duration, o.runs)
 	floor := make([]byte, gcFloor)
 	defer runtime.KeepAlive(floor)
-	f, _ := os.Create("/tmp/hubtry/cpu.prof")
-	pprof.StartCPUProfile(f)
-	defer pprof.StopCPUProfile()
 	var t figures.Table
 	for i := range o.runs {
 		for _, n := range fanOuts {
