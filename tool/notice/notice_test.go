@@ -188,7 +188,7 @@ func TestNotice(t *testing.T) {
 	check("one hub left", "seen by 3 clients: agent#0@dev 2, agent#1@dev 1", players)
 
 	for words, args := range map[string][]string{
-		"say what?":            {},
+		"nothing to say":       {},
 		"not both":             {"-text=x", "-uid=a", "-group=b"},
 		"control characters":   {"-text=a\x1b[31mb"},
 		"1 to 1000 characters": {"-text=" + strings.Repeat("é", 1001)},

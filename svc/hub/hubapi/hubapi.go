@@ -17,7 +17,9 @@
 // # What is promised
 //
 //   - A message arrives at most once, however many hubs there are, and those of
-//     one publisher on one channel in the order in which they were published.
+//     one publisher on one channel in the order in which they were published (but
+//     for those still on their way through a hub that the publisher has lost, and
+//     subscribers not yet: the next hub may be faster).
 //   - Whoever is slow harms only itself. A subscription's handler may block: up to
 //     [MaxWaiting] messages wait for it, what comes on top it misses, and is told
 //     (see [Missed]). A process that does not read its link misses what the hub has no
