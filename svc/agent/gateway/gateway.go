@@ -10,7 +10,8 @@
 // client by its number, users.go by its uid, which has one session at a time,
 // groups.go those of a group. greetings.go introduces clients to services that
 // want to know them before they say something (crowds.go: where there are few),
-// presence.go tells backends who is here, ask.go answers what they ask.
+// presence.go tells backends who is here, ask.go answers what they ask, notice.go
+// shows clients what an operator says.
 package gateway
 
 import (
@@ -60,6 +61,7 @@ type Gateway struct {
 	away     away
 	crowds   crowds
 	feeds    feeds
+	notices  notices
 	settings *discovery.Config[settings]
 	bans     *sanction.Sanctions
 
@@ -137,7 +139,9 @@ func (g *Gateway) Start(ctx context.Context, app *basefx.App) (err error) {
 	app.Need("backends", g.needLinks)
 	app.Go("rules", g.followRules)
 	app.HandleHTTP("GET /routes", http.HandlerFunc(g.showRules))
-	hubapi.Join(app).ReportStatus(func() *pb.ServiceStatus { return &pb.ServiceStatus{Players: uint32(g.slots.count())} })
+	hub := hubapi.Join(app)
+	hubapi.Answer(hub, hubapi.Own, g.notice)
+	hub.ReportStatus(func() *pb.ServiceStatus { return &pb.ServiceStatus{Players: uint32(g.slots.count())} })
 
 	g.session = cellnet.Config{Framing: cellnet.ClientFraming, MaxPending: g.maxPending, Counters: &g.sessions}
 	return app.ServeClients(&g.port, &cellnet.Acceptor{
