@@ -25,8 +25,16 @@ func (a *App) Discover() discovery.Registry {
 	return a.Registry
 }
 
+// guestPatience is how long a guest waits for memsd.
+const guestPatience = 5 * time.Second
+
 // join registers this process, so that it has a name; it is not ready yet.
-func (a *App) join(ctx context.Context, httpAddr string) error {
+func (a *App) join(ctx context.Context, httpAddr string, guest bool) error {
+	if guest {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, guestPatience, errors.New("no answer: go run ./svc/memsd"))
+		defer cancel()
+	}
 	reg, log := a.Discover(), a.Log
 	a.setWaits("waiting for memsd at " + a.Flags.SDAddr)
 	late := time.AfterFunc(patience, func() {
@@ -49,6 +57,9 @@ func (a *App) join(ctx context.Context, httpAddr string) error {
 	lease, err := reg.Register(ctx, discovery.Service{
 		Name: a.Name, Index: a.Flags.SvcIndex, Group: a.Flags.SvcGroup, State: discovery.Starting, Meta: meta,
 	})
+	if guest && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		return fmt.Errorf("register with memsd at %s: %w", a.Flags.SDAddr, err)
 	}

@@ -52,6 +52,7 @@ type Options struct {
 	Stdout, Stderr io.Writer
 	Registry       discovery.Registry // instead of memsd at -sdaddr
 	Standalone     bool               // no service of the cluster: not registered, no links
+	Guest          bool               // part of the cluster for a moment: gives up if memsd does not answer
 	Arguments      bool               // takes arguments behind its flags
 	Ready          func(*App)         // called once when ready
 }
@@ -59,6 +60,10 @@ type Options struct {
 // Standalone makes a program that is no service of the cluster, such as memsd
 // and the client.
 func Standalone(o *Options) { o.Standalone = true }
+
+// Guest makes a program that is part of the cluster for a moment, such as a
+// tool: it is registered, and gives up if memsd does not answer within 5 seconds.
+func Guest(o *Options) { o.Guest = true }
 
 // Arguments lets a program take arguments behind its flags: App.Args.
 func Arguments(o *Options) { o.Arguments = true }
@@ -153,7 +158,7 @@ func Run(ctx context.Context, name string, new func(fs *flag.FlagSet) Service, o
 	}()
 	if !o.Standalone {
 		a.Registry = o.Registry
-		if err := a.join(ctx, httpAddr); err != nil {
+		if err := a.join(ctx, httpAddr, o.Guest); err != nil {
 			return a.cause(ctx, err)
 		}
 	}

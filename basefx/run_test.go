@@ -254,6 +254,28 @@ func TestInterruptWhileWaitingForMemsd(t *testing.T) {
 	}
 }
 
+// A guest does not wait for ever.
+func TestGuestGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log logBuffer
+		began := time.Now()
+		err := Run(t.Context(), "test", testServiceFlags(&testService{}), Options{
+			Args: []string{"-flagfile=", "-httpaddr=", "-sdaddr=here"}, Stdout: &log, Stderr: &log, Guest: true, Registry: deafRegistry{},
+		})
+		if err == nil || !strings.Contains(err.Error(), "memsd at here: no answer: go run ./svc/memsd") || time.Since(began) != guestPatience {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
+}
+
+// deafRegistry never answers.
+type deafRegistry struct{ discovery.Registry }
+
+func (deafRegistry) Register(ctx context.Context, _ discovery.Service) (discovery.Lease, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
 // With -logfile the last error is there, too.
 func TestErrorInLogFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "test.log")

@@ -252,7 +252,7 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 	if l.Ended() != nil {
 		t.Errorf("ended: %v", l.Ended())
 	}
-	big := &pb.Notice{Text: string(body)}
+	big := &pb.NoticeREQ{Text: string(body)}
 	if proto.Size(big) < len(body) {
 		t.Fatal("not big")
 	}

@@ -27,6 +27,7 @@ type Link struct {
 
 	// Owned by the goroutine that reads the link.
 	receiver Receiver
+	taking   []taking
 	handling bool // a batch has begun
 
 	heard atomic.Uint32 // grows when a batch begins and when it ends: odd while one is handled
@@ -34,6 +35,12 @@ type Link struct {
 	// Owned by the pulse.
 	seen   uint32 // heard at the last pulse
 	silent int    // pulses since heard has grown
+}
+
+// taking is a receiver of one control message.
+type taking struct {
+	id uint16
+	Receiver
 }
 
 // Append puts a message into what is about to be written, without writing it.
@@ -102,6 +109,11 @@ func (l *Link) opened() {
 	if open != nil {
 		l.receiver = open(l)
 	}
+	for _, t := range l.links.takers {
+		if r := t.open(l); r != nil {
+			l.taking = append(l.taking, taking{t.id, r})
+		}
+	}
 	for _, f := range l.links.up {
 		f(l)
 	}
@@ -130,6 +142,11 @@ func (l *Link) frame(b []byte) (err error) {
 }
 
 func (l *Link) control(f Frame) error {
+	for i := range l.taking {
+		if l.taking[i].id == f.ID {
+			return l.taking[i].Frame(f)
+		}
+	}
 	if h, ok := l.links.control[f.ID]; ok {
 		return h(l, f.Client, f.Body)
 	}
@@ -154,6 +171,9 @@ func (l *Link) batch() {
 	if l.receiver != nil {
 		l.receiver.Batch()
 	}
+	for _, t := range l.taking {
+		t.Batch()
+	}
 	l.handling = false
 	l.heard.Add(1)
 }
@@ -162,6 +182,9 @@ func (l *Link) closed(reason error) {
 	l.links.remove(l)
 	if l.receiver != nil {
 		l.receiver.Down(reason)
+	}
+	for _, t := range l.taking {
+		t.Down(reason)
 	}
 	for _, f := range l.links.down {
 		f(l)

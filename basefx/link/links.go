@@ -62,6 +62,7 @@ type Links struct {
 	// Wiring, read-only once running.
 	receive map[string]func(*Link) Receiver // by the peer's service name, "" for all others
 	control map[uint16]func(l *Link, client uint64, body []byte) error
+	takers  []taker
 	up      []func(*Link)
 	down    []func(*Link)
 
@@ -71,6 +72,12 @@ type Links struct {
 	names   []string           // services to dial
 	changed chan struct{}      // closed and remade when view or names changes
 	dialing map[dialKey]string // running dial loops, with what each last failed on
+}
+
+// taker takes one control message from all links.
+type taker struct {
+	id   uint16
+	open func(*Link) Receiver
 }
 
 type view struct {
@@ -119,6 +126,17 @@ func (ls *Links) Dial(service string) {
 // of service, or from all others if service is "". Without a receiver relayed
 // messages close the link.
 func (ls *Links) Receive(service string, open func(*Link) Receiver) { ls.receive[service] = open }
+
+// ReceiveControl has control message id handed undecoded to a receiver for each
+// link, as relayed messages are, instead of to a handler: for a message that comes
+// by the million. A link for which open returns nil goes without.
+func (ls *Links) ReceiveControl(id uint16, open func(*Link) Receiver) {
+	ls.takers = append(ls.takers, taker{id, open})
+}
+
+// LimitPending sets how many bytes may wait on a link for a peer that does not
+// keep up, instead of 64 MiB: more are refused with cellnet.ErrFull.
+func (ls *Links) LimitPending(bytes int) { ls.session.MaxPending = bytes }
 
 // GatherWhen sets when a write lets other ready goroutines append to its link
 // first: while many of them append a message or two each. Where one does, it is

@@ -137,7 +137,7 @@ func TestControlMessages(t *testing.T) {
 			if err := l.Send(uint64(i), &pb.HubSubscribe{Channel: fmt.Sprint("channel ", i)}); err != nil {
 				t.Fatal(err)
 			}
-			if err := l.Send(0, &pb.Notice{Text: "what is that?"}); err != nil {
+			if err := l.Send(0, &pb.NoticeREQ{Text: "what is that?"}); err != nil {
 				t.Fatal(err)
 			}
 			want = append(want, fmt.Sprintf("game#0@dev %d channel %d", i, i))
@@ -154,7 +154,7 @@ func TestControlMessages(t *testing.T) {
 
 func TestHandleTwicePanics(t *testing.T) {
 	ls := New(Config{})
-	h := func(*Link, uint64, *pb.Notice) error { return nil }
+	h := func(*Link, uint64, *pb.NoticeREQ) error { return nil }
 	Handle(ls, h)
 	defer func() {
 		if v := recover(); v == nil || !strings.Contains(fmt.Sprint(v), "Notice") {
@@ -236,16 +236,16 @@ func TestWhatEndsALink(t *testing.T) {
 			func(l *Link) { l.Append(ToClient, 1, 2, nil) }, "nobody here takes clients' messages",
 		},
 		"a handler's error": {
-			func(ls *Links) { Handle(ls, func(*Link, uint64, *pb.Notice) error { return boom }) },
-			func(l *Link) { l.Append(Control, 0, pb.NoticeID, nil) }, "no such client",
+			func(ls *Links) { Handle(ls, func(*Link, uint64, *pb.NoticeREQ) error { return boom }) },
+			func(l *Link) { l.Append(Control, 0, pb.NoticeREQID, nil) }, "no such client",
 		},
 		"a handler's panic": {
-			func(ls *Links) { Handle(ls, func(*Link, uint64, *pb.Notice) error { panic("index out of reach") }) },
-			func(l *Link) { l.Append(Control, 0, pb.NoticeID, nil) }, "stack=",
+			func(ls *Links) { Handle(ls, func(*Link, uint64, *pb.NoticeREQ) error { panic("index out of reach") }) },
+			func(l *Link) { l.Append(Control, 0, pb.NoticeREQID, nil) }, "stack=",
 		},
 		"a body that does not parse": {
-			func(ls *Links) { Handle(ls, func(*Link, uint64, *pb.Notice) error { return nil }) },
-			func(l *Link) { l.Append(Control, 0, pb.NoticeID, []byte{0xff}) }, "decode Notice",
+			func(ls *Links) { Handle(ls, func(*Link, uint64, *pb.NoticeREQ) error { return nil }) },
+			func(l *Link) { l.Append(Control, 0, pb.NoticeREQID, []byte{0xff}) }, "decode NoticeREQ",
 		},
 		"a frame that does not parse": {
 			func(*Links) {},
@@ -346,7 +346,7 @@ func TestRealSockets(t *testing.T) {
 		return New(Config{Self: lease.Service, Registry: reg, Rule: rule, Secret: "s3cret", Log: slog.New(slog.DiscardHandler)}), reg, lease
 	}
 	game, _, lease := make("game")
-	Handle(game, func(l *Link, _ uint64, m *pb.Notice) error {
+	Handle(game, func(l *Link, _ uint64, m *pb.NoticeREQ) error {
 		got <- l.ID + ": " + m.Text
 		return nil
 	})
@@ -371,7 +371,7 @@ func TestRealSockets(t *testing.T) {
 	for {
 		changed := agent.Changed()
 		if l := agent.Get("game#0@dev"); l != nil {
-			if err := l.Send(0, &pb.Notice{Text: "hello"}); err != nil {
+			if err := l.Send(0, &pb.NoticeREQ{Text: "hello"}); err != nil {
 				t.Fatal(err)
 			}
 			break

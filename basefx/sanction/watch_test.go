@@ -95,6 +95,7 @@ func TestWatch(t *testing.T) {
 	}
 	check(Set(ctx, reg, Sanction{Kind: Mute, UID: "alice", Until: time.Now().Add(time.Hour)}))
 	check(Set(ctx, reg, Sanction{Kind: Mute, UID: "alice", Until: time.Now().Add(time.Hour), Why: "again"}))
+	eventually(t, "alice is muted again", func() bool { s, is := w.Muted("alice"); return is && s.Why == "again" })
 	check(discovery.Set(ctx, reg, "sanction/mute/alice", "{nonsense"))
 	check(discovery.Set(ctx, reg, "unrelated", "1"))
 	check(discovery.Set(ctx, reg, "sanction/ban/bob", "{nonsense too"))

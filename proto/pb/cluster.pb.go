@@ -1048,7 +1048,8 @@ func (x *MembersACK) GetMore() bool {
 	return false
 }
 
-// Service to hub.
+// Service to hub. A channel is words with dots between them; in a subscription the word * stands for
+// any one word, and > at the end for one or more.
 type HubSubscribe struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Channel       string                 `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
@@ -1144,6 +1145,12 @@ type HubPublish struct {
 	From          string                 `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`                 // svcid of the publisher, filled in by hub
 	MsgId         uint32                 `protobuf:"varint,3,opt,name=msg_id,json=msgId,proto3" json:"msg_id,omitempty"` // of the message in body
 	Body          []byte                 `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
+	Reply         string                 `protobuf:"bytes,5,opt,name=reply,proto3" json:"reply,omitempty"`                      // a request: the channel on which the asker waits for answers
+	Request       uint64                 `protobuf:"varint,6,opt,name=request,proto3" json:"request,omitempty"`                 // the asker's number for it; an answer brings it back
+	WaitMs        uint32                 `protobuf:"varint,7,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`     // a request: how long the asker waits
+	Code          ResultCode             `protobuf:"varint,8,opt,name=code,proto3,enum=proto.ResultCode" json:"code,omitempty"` // an answer: the request was refused
+	Reason        string                 `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`                    // why
+	Nobody        bool                   `protobuf:"varint,10,opt,name=nobody,proto3" json:"nobody,omitempty"`                  // hub answers: nobody has subscribed to the request's channel
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1206,6 +1213,182 @@ func (x *HubPublish) GetBody() []byte {
 	return nil
 }
 
+func (x *HubPublish) GetReply() string {
+	if x != nil {
+		return x.Reply
+	}
+	return ""
+}
+
+func (x *HubPublish) GetRequest() uint64 {
+	if x != nil {
+		return x.Request
+	}
+	return 0
+}
+
+func (x *HubPublish) GetWaitMs() uint32 {
+	if x != nil {
+		return x.WaitMs
+	}
+	return 0
+}
+
+func (x *HubPublish) GetCode() ResultCode {
+	if x != nil {
+		return x.Code
+	}
+	return ResultCode_NoError
+}
+
+func (x *HubPublish) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *HubPublish) GetNobody() bool {
+	if x != nil {
+		return x.Nobody
+	}
+	return false
+}
+
+// Hub to a subscriber, where messages are missing: it did not keep up, and was sent nothing until it did.
+type HubMissed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Messages      uint64                 `protobuf:"varint,1,opt,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HubMissed) Reset() {
+	*x = HubMissed{}
+	mi := &file_proto_cluster_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HubMissed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HubMissed) ProtoMessage() {}
+
+func (x *HubMissed) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_cluster_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HubMissed.ProtoReflect.Descriptor instead.
+func (*HubMissed) Descriptor() ([]byte, []int) {
+	return file_proto_cluster_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *HubMissed) GetMessages() uint64 {
+	if x != nil {
+		return x.Messages
+	}
+	return 0
+}
+
+// Service to hub, which answers when all that was said before it has been done.
+type HubSync struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HubSync) Reset() {
+	*x = HubSync{}
+	mi := &file_proto_cluster_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HubSync) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HubSync) ProtoMessage() {}
+
+func (x *HubSync) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_cluster_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HubSync.ProtoReflect.Descriptor instead.
+func (*HubSync) Descriptor() ([]byte, []int) {
+	return file_proto_cluster_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *HubSync) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+type HubSynced struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HubSynced) Reset() {
+	*x = HubSynced{}
+	mi := &file_proto_cluster_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HubSynced) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HubSynced) ProtoMessage() {}
+
+func (x *HubSynced) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_cluster_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HubSynced.ProtoReflect.Descriptor instead.
+func (*HubSynced) Descriptor() ([]byte, []int) {
+	return file_proto_cluster_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *HubSynced) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
 // How a service is doing. Absolute values, so that one that is lost or doubled harms nothing.
 type ServiceStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1215,13 +1398,16 @@ type ServiceStatus struct {
 	Players       uint32                 `protobuf:"varint,4,opt,name=players,proto3" json:"players,omitempty"`             // clients of an agent, players of a game
 	Load          float64                `protobuf:"fixed64,5,opt,name=load,proto3" json:"load,omitempty"`                  // 0 = idle, 1 = full
 	Draining      bool                   `protobuf:"varint,6,opt,name=draining,proto3" json:"draining,omitempty"`           // wants no new players
+	Version       string                 `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`              // that it was built from
+	UptimeMs      int64                  `protobuf:"varint,8,opt,name=uptime_ms,json=uptimeMs,proto3" json:"uptime_ms,omitempty"`
+	Links         []string               `protobuf:"bytes,9,rep,name=links,proto3" json:"links,omitempty"` // svcids of the services it is linked to
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ServiceStatus) Reset() {
 	*x = ServiceStatus{}
-	mi := &file_proto_cluster_proto_msgTypes[20]
+	mi := &file_proto_cluster_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1233,7 +1419,7 @@ func (x *ServiceStatus) String() string {
 func (*ServiceStatus) ProtoMessage() {}
 
 func (x *ServiceStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[20]
+	mi := &file_proto_cluster_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1246,7 +1432,7 @@ func (x *ServiceStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceStatus.ProtoReflect.Descriptor instead.
 func (*ServiceStatus) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{20}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ServiceStatus) GetSvcid() string {
@@ -1291,29 +1477,49 @@ func (x *ServiceStatus) GetDraining() bool {
 	return false
 }
 
-// A line from the operator to every player; published through hub, shown as chat.
-type Notice struct {
+func (x *ServiceStatus) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *ServiceStatus) GetUptimeMs() int64 {
+	if x != nil {
+		return x.UptimeMs
+	}
+	return 0
+}
+
+func (x *ServiceStatus) GetLinks() []string {
+	if x != nil {
+		return x.Links
+	}
+	return nil
+}
+
+// Asks a hub how all services are doing.
+type StatusREQ struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Text          string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Notice) Reset() {
-	*x = Notice{}
-	mi := &file_proto_cluster_proto_msgTypes[21]
+func (x *StatusREQ) Reset() {
+	*x = StatusREQ{}
+	mi := &file_proto_cluster_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Notice) String() string {
+func (x *StatusREQ) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Notice) ProtoMessage() {}
+func (*StatusREQ) ProtoMessage() {}
 
-func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[21]
+func (x *StatusREQ) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_cluster_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1324,16 +1530,166 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Notice.ProtoReflect.Descriptor instead.
-func (*Notice) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{21}
+// Deprecated: Use StatusREQ.ProtoReflect.Descriptor instead.
+func (*StatusREQ) Descriptor() ([]byte, []int) {
+	return file_proto_cluster_proto_rawDescGZIP(), []int{24}
 }
 
-func (x *Notice) GetText() string {
+type StatusACK struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Services      []*StatusACK_Heard     `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatusACK) Reset() {
+	*x = StatusACK{}
+	mi := &file_proto_cluster_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatusACK) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatusACK) ProtoMessage() {}
+
+func (x *StatusACK) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_cluster_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatusACK.ProtoReflect.Descriptor instead.
+func (*StatusACK) Descriptor() ([]byte, []int) {
+	return file_proto_cluster_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *StatusACK) GetServices() []*StatusACK_Heard {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+// Asks an agent to show the operator's words to its clients: to one player, to a group, or to all.
+type NoticeREQ struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Text          string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"` // at most 1000 characters
+	Id            uint64                 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`    // of the line; an agent shows each only once, however often it is asked
+	Uid           string                 `protobuf:"bytes,3,opt,name=uid,proto3" json:"uid,omitempty"`
+	Group         string                 `protobuf:"bytes,4,opt,name=group,proto3" json:"group,omitempty"` // neither uid nor group: all
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NoticeREQ) Reset() {
+	*x = NoticeREQ{}
+	mi := &file_proto_cluster_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NoticeREQ) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NoticeREQ) ProtoMessage() {}
+
+func (x *NoticeREQ) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_cluster_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NoticeREQ.ProtoReflect.Descriptor instead.
+func (*NoticeREQ) Descriptor() ([]byte, []int) {
+	return file_proto_cluster_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *NoticeREQ) GetText() string {
 	if x != nil {
 		return x.Text
 	}
 	return ""
+}
+
+func (x *NoticeREQ) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *NoticeREQ) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *NoticeREQ) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+type NoticeACK struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Seen          uint32                 `protobuf:"varint,1,opt,name=seen,proto3" json:"seen,omitempty"` // clients that it was sent to
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NoticeACK) Reset() {
+	*x = NoticeACK{}
+	mi := &file_proto_cluster_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NoticeACK) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NoticeACK) ProtoMessage() {}
+
+func (x *NoticeACK) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_cluster_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NoticeACK.ProtoReflect.Descriptor instead.
+func (*NoticeACK) Descriptor() ([]byte, []int) {
+	return file_proto_cluster_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *NoticeACK) GetSeen() uint32 {
+	if x != nil {
+		return x.Seen
+	}
+	return 0
 }
 
 type UsersIn_User struct {
@@ -1346,7 +1702,7 @@ type UsersIn_User struct {
 
 func (x *UsersIn_User) Reset() {
 	*x = UsersIn_User{}
-	mi := &file_proto_cluster_proto_msgTypes[22]
+	mi := &file_proto_cluster_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1358,7 +1714,7 @@ func (x *UsersIn_User) String() string {
 func (*UsersIn_User) ProtoMessage() {}
 
 func (x *UsersIn_User) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[22]
+	mi := &file_proto_cluster_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1400,7 +1756,7 @@ type Presence_User struct {
 
 func (x *Presence_User) Reset() {
 	*x = Presence_User{}
-	mi := &file_proto_cluster_proto_msgTypes[23]
+	mi := &file_proto_cluster_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1412,7 +1768,7 @@ func (x *Presence_User) String() string {
 func (*Presence_User) ProtoMessage() {}
 
 func (x *Presence_User) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[23]
+	mi := &file_proto_cluster_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1452,6 +1808,58 @@ func (x *Presence_User) GetName() string {
 func (x *Presence_User) GetFeatures() uint32 {
 	if x != nil {
 		return x.Features
+	}
+	return 0
+}
+
+type StatusACK_Heard struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Status        *ServiceStatus         `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`
+	AgeMs         int64                  `protobuf:"varint,2,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"` // when the hub heard it, by the hub's clock
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatusACK_Heard) Reset() {
+	*x = StatusACK_Heard{}
+	mi := &file_proto_cluster_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatusACK_Heard) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatusACK_Heard) ProtoMessage() {}
+
+func (x *StatusACK_Heard) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_cluster_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatusACK_Heard.ProtoReflect.Descriptor instead.
+func (*StatusACK_Heard) Descriptor() ([]byte, []int) {
+	return file_proto_cluster_proto_rawDescGZIP(), []int{25, 0}
+}
+
+func (x *StatusACK_Heard) GetStatus() *ServiceStatus {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
+func (x *StatusACK_Heard) GetAgeMs() int64 {
+	if x != nil {
+		return x.AgeMs
 	}
 	return 0
 }
@@ -1546,22 +1954,49 @@ const file_proto_cluster_proto_rawDesc = "" +
 	"\fHubSubscribe\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\"*\n" +
 	"\x0eHubUnsubscribe\x12\x18\n" +
-	"\achannel\x18\x01 \x01(\tR\achannel\"e\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\"\x85\x02\n" +
 	"\n" +
 	"HubPublish\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\tR\x04from\x12\x15\n" +
 	"\x06msg_id\x18\x03 \x01(\rR\x05msgId\x12\x12\n" +
-	"\x04body\x18\x04 \x01(\fR\x04body\"\x9e\x01\n" +
+	"\x04body\x18\x04 \x01(\fR\x04body\x12\x14\n" +
+	"\x05reply\x18\x05 \x01(\tR\x05reply\x12\x18\n" +
+	"\arequest\x18\x06 \x01(\x04R\arequest\x12\x17\n" +
+	"\await_ms\x18\a \x01(\rR\x06waitMs\x12%\n" +
+	"\x04code\x18\b \x01(\x0e2\x11.proto.ResultCodeR\x04code\x12\x16\n" +
+	"\x06reason\x18\t \x01(\tR\x06reason\x12\x16\n" +
+	"\x06nobody\x18\n" +
+	" \x01(\bR\x06nobody\"'\n" +
+	"\tHubMissed\x12\x1a\n" +
+	"\bmessages\x18\x01 \x01(\x04R\bmessages\"!\n" +
+	"\aHubSync\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\"#\n" +
+	"\tHubSynced\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\"\xeb\x01\n" +
 	"\rServiceStatus\x12\x14\n" +
 	"\x05svcid\x18\x01 \x01(\tR\x05svcid\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x17\n" +
 	"\aunix_ms\x18\x03 \x01(\x03R\x06unixMs\x12\x18\n" +
 	"\aplayers\x18\x04 \x01(\rR\aplayers\x12\x12\n" +
 	"\x04load\x18\x05 \x01(\x01R\x04load\x12\x1a\n" +
-	"\bdraining\x18\x06 \x01(\bR\bdraining\"\x1c\n" +
-	"\x06Notice\x12\x12\n" +
-	"\x04text\x18\x01 \x01(\tR\x04textB-Z+github.com/davyxu/cellmesh_demo/proto/pb;pbb\x06proto3"
+	"\bdraining\x18\x06 \x01(\bR\bdraining\x12\x18\n" +
+	"\aversion\x18\a \x01(\tR\aversion\x12\x1b\n" +
+	"\tuptime_ms\x18\b \x01(\x03R\buptimeMs\x12\x14\n" +
+	"\x05links\x18\t \x03(\tR\x05links\"\v\n" +
+	"\tStatusREQ\"\x8d\x01\n" +
+	"\tStatusACK\x122\n" +
+	"\bservices\x18\x01 \x03(\v2\x16.proto.StatusACK.HeardR\bservices\x1aL\n" +
+	"\x05Heard\x12,\n" +
+	"\x06status\x18\x01 \x01(\v2\x14.proto.ServiceStatusR\x06status\x12\x15\n" +
+	"\x06age_ms\x18\x02 \x01(\x03R\x05ageMs\"W\n" +
+	"\tNoticeREQ\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\x04R\x02id\x12\x10\n" +
+	"\x03uid\x18\x03 \x01(\tR\x03uid\x12\x14\n" +
+	"\x05group\x18\x04 \x01(\tR\x05group\"\x1f\n" +
+	"\tNoticeACK\x12\x12\n" +
+	"\x04seen\x18\x01 \x01(\rR\x04seenB-Z+github.com/davyxu/cellmesh_demo/proto/pb;pbb\x06proto3"
 
 var (
 	file_proto_cluster_proto_rawDescOnce sync.Once
@@ -1575,47 +2010,57 @@ func file_proto_cluster_proto_rawDescGZIP() []byte {
 	return file_proto_cluster_proto_rawDescData
 }
 
-var file_proto_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_proto_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_proto_cluster_proto_goTypes = []any{
-	(*LinkHelloREQ)(nil),   // 0: proto.LinkHelloREQ
-	(*LinkHelloACK)(nil),   // 1: proto.LinkHelloACK
-	(*LinkConfirm)(nil),    // 2: proto.LinkConfirm
-	(*ClientOpen)(nil),     // 3: proto.ClientOpen
-	(*ClientClosed)(nil),   // 4: proto.ClientClosed
-	(*ClientKick)(nil),     // 5: proto.ClientKick
-	(*ClientJoin)(nil),     // 6: proto.ClientJoin
-	(*ClientLeave)(nil),    // 7: proto.ClientLeave
-	(*BindBackendACK)(nil), // 8: proto.BindBackendACK
-	(*ClientName)(nil),     // 9: proto.ClientName
-	(*UsersIn)(nil),        // 10: proto.UsersIn
-	(*Greet)(nil),          // 11: proto.Greet
-	(*Presence)(nil),       // 12: proto.Presence
-	(*DeliverREQ)(nil),     // 13: proto.DeliverREQ
-	(*DeliverACK)(nil),     // 14: proto.DeliverACK
-	(*MembersREQ)(nil),     // 15: proto.MembersREQ
-	(*MembersACK)(nil),     // 16: proto.MembersACK
-	(*HubSubscribe)(nil),   // 17: proto.HubSubscribe
-	(*HubUnsubscribe)(nil), // 18: proto.HubUnsubscribe
-	(*HubPublish)(nil),     // 19: proto.HubPublish
-	(*ServiceStatus)(nil),  // 20: proto.ServiceStatus
-	(*Notice)(nil),         // 21: proto.Notice
-	(*UsersIn_User)(nil),   // 22: proto.UsersIn.User
-	(*Presence_User)(nil),  // 23: proto.Presence.User
-	(ResultCode)(0),        // 24: proto.ResultCode
+	(*LinkHelloREQ)(nil),    // 0: proto.LinkHelloREQ
+	(*LinkHelloACK)(nil),    // 1: proto.LinkHelloACK
+	(*LinkConfirm)(nil),     // 2: proto.LinkConfirm
+	(*ClientOpen)(nil),      // 3: proto.ClientOpen
+	(*ClientClosed)(nil),    // 4: proto.ClientClosed
+	(*ClientKick)(nil),      // 5: proto.ClientKick
+	(*ClientJoin)(nil),      // 6: proto.ClientJoin
+	(*ClientLeave)(nil),     // 7: proto.ClientLeave
+	(*BindBackendACK)(nil),  // 8: proto.BindBackendACK
+	(*ClientName)(nil),      // 9: proto.ClientName
+	(*UsersIn)(nil),         // 10: proto.UsersIn
+	(*Greet)(nil),           // 11: proto.Greet
+	(*Presence)(nil),        // 12: proto.Presence
+	(*DeliverREQ)(nil),      // 13: proto.DeliverREQ
+	(*DeliverACK)(nil),      // 14: proto.DeliverACK
+	(*MembersREQ)(nil),      // 15: proto.MembersREQ
+	(*MembersACK)(nil),      // 16: proto.MembersACK
+	(*HubSubscribe)(nil),    // 17: proto.HubSubscribe
+	(*HubUnsubscribe)(nil),  // 18: proto.HubUnsubscribe
+	(*HubPublish)(nil),      // 19: proto.HubPublish
+	(*HubMissed)(nil),       // 20: proto.HubMissed
+	(*HubSync)(nil),         // 21: proto.HubSync
+	(*HubSynced)(nil),       // 22: proto.HubSynced
+	(*ServiceStatus)(nil),   // 23: proto.ServiceStatus
+	(*StatusREQ)(nil),       // 24: proto.StatusREQ
+	(*StatusACK)(nil),       // 25: proto.StatusACK
+	(*NoticeREQ)(nil),       // 26: proto.NoticeREQ
+	(*NoticeACK)(nil),       // 27: proto.NoticeACK
+	(*UsersIn_User)(nil),    // 28: proto.UsersIn.User
+	(*Presence_User)(nil),   // 29: proto.Presence.User
+	(*StatusACK_Heard)(nil), // 30: proto.StatusACK.Heard
+	(ResultCode)(0),         // 31: proto.ResultCode
 }
 var file_proto_cluster_proto_depIdxs = []int32{
-	24, // 0: proto.LinkHelloACK.code:type_name -> proto.ResultCode
-	24, // 1: proto.ClientClosed.code:type_name -> proto.ResultCode
-	24, // 2: proto.ClientKick.code:type_name -> proto.ResultCode
-	22, // 3: proto.UsersIn.users:type_name -> proto.UsersIn.User
-	23, // 4: proto.Presence.here:type_name -> proto.Presence.User
-	23, // 5: proto.Presence.gone:type_name -> proto.Presence.User
-	23, // 6: proto.MembersACK.users:type_name -> proto.Presence.User
-	7,  // [7:7] is the sub-list for method output_type
-	7,  // [7:7] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	31, // 0: proto.LinkHelloACK.code:type_name -> proto.ResultCode
+	31, // 1: proto.ClientClosed.code:type_name -> proto.ResultCode
+	31, // 2: proto.ClientKick.code:type_name -> proto.ResultCode
+	28, // 3: proto.UsersIn.users:type_name -> proto.UsersIn.User
+	29, // 4: proto.Presence.here:type_name -> proto.Presence.User
+	29, // 5: proto.Presence.gone:type_name -> proto.Presence.User
+	29, // 6: proto.MembersACK.users:type_name -> proto.Presence.User
+	31, // 7: proto.HubPublish.code:type_name -> proto.ResultCode
+	30, // 8: proto.StatusACK.services:type_name -> proto.StatusACK.Heard
+	23, // 9: proto.StatusACK.Heard.status:type_name -> proto.ServiceStatus
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_proto_cluster_proto_init() }
@@ -1630,7 +2075,7 @@ func file_proto_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_cluster_proto_rawDesc), len(file_proto_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -22,8 +22,11 @@ const (
 	GreetID          uint16 = 13131
 	HistoryACKID     uint16 = 117
 	HistoryREQID     uint16 = 38286
+	HubMissedID      uint16 = 47672
 	HubPublishID     uint16 = 13354
 	HubSubscribeID   uint16 = 60789
+	HubSyncID        uint16 = 63152
+	HubSyncedID      uint16 = 9369
 	HubUnsubscribeID uint16 = 10904
 	JoinACKID        uint16 = 54227
 	JoinREQID        uint16 = 26860
@@ -37,7 +40,8 @@ const (
 	LoginREQID       uint16 = 18837
 	MembersACKID     uint16 = 2862
 	MembersREQID     uint16 = 41031
-	NoticeID         uint16 = 40438
+	NoticeACKID      uint16 = 14117
+	NoticeREQID      uint16 = 52286
 	PingACKID        uint16 = 16241
 	PlayerACKID      uint16 = 31152
 	PlayerREQID      uint16 = 3785
@@ -48,6 +52,8 @@ const (
 	SayACKID         uint16 = 61072
 	SayREQID         uint16 = 33705
 	ServiceStatusID  uint16 = 52585
+	StatusACKID      uint16 = 26759
+	StatusREQID      uint16 = 64928
 	TopicACKID       uint16 = 1026
 	TopicREQID       uint16 = 39195
 	UpgradeACKID     uint16 = 38315
@@ -275,6 +281,18 @@ func (m *HistoryREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) 
 // AppendTo appends m, encoded, to b.
 func (m *HistoryREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
+// MsgID returns HubMissedID.
+func (*HubMissed) MsgID() uint16 { return HubMissedID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *HubMissed) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *HubMissed) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *HubMissed) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
 // MsgID returns HubPublishID.
 func (*HubPublish) MsgID() uint16 { return HubPublishID }
 
@@ -298,6 +316,30 @@ func (m *HubSubscribe) DecodeInPlace(b []byte) error { return decodeInPlace(m, b
 
 // AppendTo appends m, encoded, to b.
 func (m *HubSubscribe) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns HubSyncID.
+func (*HubSync) MsgID() uint16 { return HubSyncID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *HubSync) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *HubSync) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *HubSync) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns HubSyncedID.
+func (*HubSynced) MsgID() uint16 { return HubSyncedID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *HubSynced) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *HubSynced) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *HubSynced) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns HubUnsubscribeID.
 func (*HubUnsubscribe) MsgID() uint16 { return HubUnsubscribeID }
@@ -455,17 +497,29 @@ func (m *MembersREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) 
 // AppendTo appends m, encoded, to b.
 func (m *MembersREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
-// MsgID returns NoticeID.
-func (*Notice) MsgID() uint16 { return NoticeID }
+// MsgID returns NoticeACKID.
+func (*NoticeACK) MsgID() uint16 { return NoticeACKID }
 
 // Decode reads m, which is new or reset, from b, and keeps nothing of b.
-func (m *Notice) Decode(b []byte) error { return decode(m, b) }
+func (m *NoticeACK) Decode(b []byte) error { return decode(m, b) }
 
 // DecodeInPlace is Decode, but m's text and bytes are those of b.
-func (m *Notice) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+func (m *NoticeACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
 
 // AppendTo appends m, encoded, to b.
-func (m *Notice) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+func (m *NoticeACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns NoticeREQID.
+func (*NoticeREQ) MsgID() uint16 { return NoticeREQID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *NoticeREQ) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *NoticeREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *NoticeREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns PingACKID.
 func (*PingACK) MsgID() uint16 { return PingACKID }
@@ -586,6 +640,30 @@ func (m *ServiceStatus) DecodeInPlace(b []byte) error { return decodeInPlace(m, 
 
 // AppendTo appends m, encoded, to b.
 func (m *ServiceStatus) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns StatusACKID.
+func (*StatusACK) MsgID() uint16 { return StatusACKID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *StatusACK) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *StatusACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *StatusACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns StatusREQID.
+func (*StatusREQ) MsgID() uint16 { return StatusREQID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *StatusREQ) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *StatusREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *StatusREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns TopicACKID.
 func (*TopicACK) MsgID() uint16 { return TopicACKID }
@@ -734,10 +812,16 @@ func MessageName(id uint16) string {
 		return "HistoryACK"
 	case HistoryREQID:
 		return "HistoryREQ"
+	case HubMissedID:
+		return "HubMissed"
 	case HubPublishID:
 		return "HubPublish"
 	case HubSubscribeID:
 		return "HubSubscribe"
+	case HubSyncID:
+		return "HubSync"
+	case HubSyncedID:
+		return "HubSynced"
 	case HubUnsubscribeID:
 		return "HubUnsubscribe"
 	case JoinACKID:
@@ -764,8 +848,10 @@ func MessageName(id uint16) string {
 		return "MembersACK"
 	case MembersREQID:
 		return "MembersREQ"
-	case NoticeID:
-		return "Notice"
+	case NoticeACKID:
+		return "NoticeACK"
+	case NoticeREQID:
+		return "NoticeREQ"
 	case PingACKID:
 		return "PingACK"
 	case PlayerACKID:
@@ -786,6 +872,10 @@ func MessageName(id uint16) string {
 		return "SayREQ"
 	case ServiceStatusID:
 		return "ServiceStatus"
+	case StatusACKID:
+		return "StatusACK"
+	case StatusREQID:
+		return "StatusREQ"
 	case TopicACKID:
 		return "TopicACK"
 	case TopicREQID:
@@ -888,12 +978,24 @@ func Messages() []MessageInfo {
 			New: func() Message { return new(HistoryREQ) },
 		},
 		{
+			ID: HubMissedID, Name: "HubMissed",
+			New: func() Message { return new(HubMissed) },
+		},
+		{
 			ID: HubPublishID, Name: "HubPublish",
 			New: func() Message { return new(HubPublish) },
 		},
 		{
 			ID: HubSubscribeID, Name: "HubSubscribe",
 			New: func() Message { return new(HubSubscribe) },
+		},
+		{
+			ID: HubSyncID, Name: "HubSync",
+			New: func() Message { return new(HubSync) },
+		},
+		{
+			ID: HubSyncedID, Name: "HubSynced",
+			New: func() Message { return new(HubSynced) },
 		},
 		{
 			ID: HubUnsubscribeID, Name: "HubUnsubscribe",
@@ -951,8 +1053,12 @@ func Messages() []MessageInfo {
 			New: func() Message { return new(MembersREQ) },
 		},
 		{
-			ID: NoticeID, Name: "Notice",
-			New: func() Message { return new(Notice) },
+			ID: NoticeACKID, Name: "NoticeACK",
+			New: func() Message { return new(NoticeACK) },
+		},
+		{
+			ID: NoticeREQID, Name: "NoticeREQ",
+			New: func() Message { return new(NoticeREQ) },
 		},
 		{
 			ID: PingACKID, Name: "PingACK",
@@ -997,6 +1103,14 @@ func Messages() []MessageInfo {
 		{
 			ID: ServiceStatusID, Name: "ServiceStatus",
 			New: func() Message { return new(ServiceStatus) },
+		},
+		{
+			ID: StatusACKID, Name: "StatusACK",
+			New: func() Message { return new(StatusACK) },
+		},
+		{
+			ID: StatusREQID, Name: "StatusREQ",
+			New: func() Message { return new(StatusREQ) },
 		},
 		{
 			ID: TopicACKID, Name: "TopicACK",

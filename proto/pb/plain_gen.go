@@ -270,13 +270,51 @@ func (m *HubUnsubscribe) plain() bool {
 }
 
 func (m *HubPublish) plain() bool {
-	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetChannel()) && utf8.ValidString(m.GetFrom())
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetChannel()) && utf8.ValidString(m.GetFrom()) && utf8.ValidString(m.GetReply()) && utf8.ValidString(m.GetReason())
+}
+
+func (m *HubMissed) plain() bool {
+	return m == nil || m.unknownFields == nil
+}
+
+func (m *HubSync) plain() bool {
+	return m == nil || m.unknownFields == nil
+}
+
+func (m *HubSynced) plain() bool {
+	return m == nil || m.unknownFields == nil
 }
 
 func (m *ServiceStatus) plain() bool {
-	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetSvcid())
+	for _, v := range m.GetLinks() {
+		if !utf8.ValidString(v) {
+			return false
+		}
+	}
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetSvcid()) && utf8.ValidString(m.GetVersion())
 }
 
-func (m *Notice) plain() bool {
-	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetText())
+func (m *StatusREQ) plain() bool {
+	return m == nil || m.unknownFields == nil
+}
+
+func (m *StatusACK) plain() bool {
+	for _, v := range m.GetServices() {
+		if !v.plain() {
+			return false
+		}
+	}
+	return m == nil || m.unknownFields == nil
+}
+
+func (m *StatusACK_Heard) plain() bool {
+	return m == nil || m.unknownFields == nil && m.GetStatus().plain()
+}
+
+func (m *NoticeREQ) plain() bool {
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetText()) && utf8.ValidString(m.GetUid()) && utf8.ValidString(m.GetGroup())
+}
+
+func (m *NoticeACK) plain() bool {
+	return m == nil || m.unknownFields == nil
 }

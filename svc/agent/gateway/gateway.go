@@ -10,7 +10,8 @@
 // client by its number, users.go by its uid, which has one session at a time,
 // groups.go those of a group, kinds.go counts them by what they understand. greetings.go introduces clients to services that
 // want to know them before they say something (crowds.go: where there are few),
-// presence.go tells backends who is here, ask.go answers what they ask.
+// presence.go tells backends who is here, ask.go answers what they ask, notice.go
+// shows clients what an operator says.
 package gateway
 
 import (
@@ -61,6 +62,7 @@ type Gateway struct {
 	away     away
 	crowds   crowds
 	feeds    feeds
+	notices  notices
 	settings *discovery.Config[settings]
 	bans     *sanction.Sanctions
 
@@ -121,7 +123,6 @@ func (g *Gateway) Start(ctx context.Context, app *basefx.App) (err error) {
 
 	g.links.Receive("", func(l *link.Link) link.Receiver { return &backend{g: g, link: l} })
 	g.links.OnUp(g.away.back)
-	g.links.GatherWhen(func() bool { return g.slots.count() > 1 })
 	link.Handle(g.links, g.bindBackend)
 	link.Handle(g.links, g.usersIn)
 	link.Handle(g.links, g.clientKick)
@@ -139,11 +140,13 @@ func (g *Gateway) Start(ctx context.Context, app *basefx.App) (err error) {
 	app.Need("backends", g.needLinks)
 	app.Go("rules", g.followRules)
 	app.HandleHTTP("GET /routes", http.HandlerFunc(g.showRules))
-	hubapi.Join(app).ReportStatus(func() *pb.ServiceStatus { return &pb.ServiceStatus{Players: uint32(g.slots.count())} })
+	hub := hubapi.Join(app)
+	hubapi.Answer(hub, hubapi.Own, g.notice)
+	hub.ReportStatus(func() *pb.ServiceStatus { return &pb.ServiceStatus{Players: uint32(g.slots.count())} })
 
 	g.session = cellnet.Config{Framing: cellnet.ClientFraming, MaxPending: g.maxPending, Counters: &g.sessions}
 	return app.ServeClients(&g.port, &cellnet.Acceptor{
-		Config: &g.session, WebSocket: true, Open: g.open, Idle: g.idle, HandshakeTimeout: g.verifyTimeout,
+		Config: &g.session, WebSocket: true, Inline: true, Open: g.open, Idle: g.idle, HandshakeTimeout: g.verifyTimeout,
 	})
 }
 

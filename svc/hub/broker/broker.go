@@ -1,5 +1,11 @@
-// Package broker is the hub itself: it knows which link subscribes to which
-// channel, and passes on what is published. There is one file.
+// Package broker is the hub: services subscribe to channels over their links, and
+// what one publishes goes to all subscribers of the channel. It keeps nothing:
+// who was not there misses it. Use it through hubapi, which subscribes anew when
+// a hub comes back.
+//
+// broker.go wires it, publish.go is the way of a message, subscriber.go what a
+// subscriber is owed, own.go how hub itself takes part, page.go the page for
+// operators.
 package broker
 
 import (
@@ -7,103 +13,100 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
 	"sync/atomic"
-
-	"google.golang.org/protobuf/proto"
 
 	"github.com/davyxu/cellmesh_demo/basefx"
 	"github.com/davyxu/cellmesh_demo/basefx/link"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
+	"github.com/davyxu/cellmesh_demo/svc/hub/hubapi"
+	"github.com/davyxu/cellmesh_demo/svc/hub/hubapi/channel"
 )
 
 // Broker is the hub's service.
 type Broker struct {
-	log *slog.Logger
+	maxPending int
 
-	mu       sync.RWMutex
-	channels map[string]map[*link.Link]bool
+	app  *basefx.App
+	log  *slog.Logger
+	self string // svcid
+	subs channel.Table[*subscriber]
+	hub  *hubapi.Hub
 
-	published, delivered, dropped atomic.Int64
+	mu    sync.Mutex
+	links map[*link.Link]*subscriber
+
+	published, delivered, dropped, cuts, nobody atomic.Int64
 }
 
-// New makes the hub.
-func New(*flag.FlagSet) basefx.Service { return &Broker{channels: map[string]map[*link.Link]bool{}} }
+// New makes the hub and adds its flags.
+func New(fs *flag.FlagSet) basefx.Service {
+	b := &Broker{links: map[*link.Link]*subscriber{}}
+	fs.IntVar(&b.maxPending, "maxpending", 16<<20, "bytes that may wait for a subscriber that does not keep up; then it is sent nothing until it has read most of them")
+	return b
+}
 
 // Start wires the hub.
 func (b *Broker) Start(_ context.Context, app *basefx.App) error {
-	b.log = app.Logger("hub")
+	if b.maxPending < hubapi.MaxMessage {
+		return fmt.Errorf("-maxpending=%d: must be at least %d, the largest message", b.maxPending, hubapi.MaxMessage)
+	}
+	b.app, b.log, b.self = app, app.Logger("hub"), app.Self().ID
+	app.Links.LimitPending(b.maxPending)
 	link.Handle(app.Links, b.subscribe)
 	link.Handle(app.Links, b.unsubscribe)
-	link.Handle(app.Links, b.publish)
-	app.Links.OnDown(b.forget)
-	app.Gauge("hub_channels", "Channels with subscribers.", nil, func() float64 {
-		b.mu.RLock()
-		defer b.mu.RUnlock()
-		return float64(len(b.channels))
+	link.Handle(app.Links, func(l *link.Link, _ uint64, m *pb.HubSync) error {
+		l.Send(0, &pb.HubSynced{Number: m.Number}) // if it fails the link has ended
+		return nil
 	})
-	for name, n := range map[string]*atomic.Int64{"published": &b.published, "delivered": &b.delivered, "dropped": &b.dropped} {
-		app.Counter("hub_messages_total", "Messages published, delivered to a subscriber, dropped because a subscriber does not keep up.",
+	app.Links.ReceiveControl(pb.HubPublishID, b.open)
+	app.Links.OnDown(b.forget)
+	app.Go("slow subscribers", b.resume)
+	app.Gauge("hub_channels", "Channels and patterns with subscribers.", nil, func() float64 { return float64(b.subs.Len()) })
+	for name, n := range map[string]*atomic.Int64{"published": &b.published, "delivered": &b.delivered, "dropped": &b.dropped, "nobody": &b.nobody} {
+		app.Counter("hub_messages_total", "Messages published, delivered to a subscriber, dropped because a subscriber does not keep up; requests that nobody had subscribed to.",
 			map[string]string{"what": name}, func() float64 { return float64(n.Load()) })
 	}
+	app.Counter("hub_slow_subscribers_total", "Times a subscriber was cut off because it does not keep up.", nil, func() float64 { return float64(b.cuts.Load()) })
+	b.hub = hubapi.JoinBeside(app, func(others hubapi.Engine) hubapi.Engine { return &own{broker: b, others: others} })
+	b.hub.WatchStatus()
+	b.hub.ReportStatus(func() *pb.ServiceStatus { return &pb.ServiceStatus{} })
+	hubapi.Answer(b.hub, hubapi.Own, b.tellStatus)
+	app.HandleHTTP("GET /status", http.HandlerFunc(b.showStatus))
 	return app.AcceptLinks()
 }
 
-func (b *Broker) subscribe(l *link.Link, _ uint64, m *pb.HubSubscribe) error {
+// of is the subscriber at the other end of a link.
+func (b *Broker) of(l *link.Link) *subscriber {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.channels[m.Channel] == nil {
-		b.channels[m.Channel] = map[*link.Link]bool{}
+	s := b.links[l]
+	if s == nil {
+		s = &subscriber{broker: b, link: l}
+		b.links[l] = s
 	}
-	b.channels[m.Channel][l] = true
+	return s
+}
+
+func (b *Broker) subscribe(l *link.Link, _ uint64, m *pb.HubSubscribe) error {
+	if err := channel.CheckPattern(m.Channel); err != nil {
+		return fmt.Errorf("hub: %s subscribes: %w", l.ID, err)
+	}
+	b.subs.Add(m.Channel, b.of(l))
 	return nil
 }
 
 func (b *Broker) unsubscribe(l *link.Link, _ uint64, m *pb.HubUnsubscribe) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.drop(m.Channel, l)
+	b.subs.Remove(m.Channel, b.of(l))
 	return nil
 }
 
-// forget takes out what an ended link had subscribed to.
+// forget takes out what an ended link had subscribed to. Nothing of the link
+// comes after it.
 func (b *Broker) forget(l *link.Link) {
+	b.subs.RemoveAll(b.of(l))
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for channel := range b.channels {
-		b.drop(channel, l)
-	}
-}
-
-func (b *Broker) drop(channel string, l *link.Link) {
-	delete(b.channels[channel], l)
-	if len(b.channels[channel]) == 0 {
-		delete(b.channels, channel)
-	}
-}
-
-// publish passes a message on, encoded once, to every subscriber; a subscriber
-// that does not keep up misses it.
-func (b *Broker) publish(l *link.Link, _ uint64, m *pb.HubPublish) error {
-	m.From = l.ID // never what the message says
-	body, err := proto.Marshal(m)
-	if err != nil {
-		return fmt.Errorf("encode HubPublish: %w", err)
-	}
-	b.published.Add(1)
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	for to := range b.channels[m.Channel] {
-		first, err := to.Append(link.Control, 0, pb.HubPublishID, body)
-		if err != nil {
-			b.dropped.Add(1)
-			b.log.Debug("subscriber misses a message", "channel", m.Channel, "subscriber", to.ID, "err", err)
-			continue
-		}
-		b.delivered.Add(1)
-		if first {
-			to.Flush()
-		}
-	}
-	return nil
+	delete(b.links, l)
 }

@@ -1,237 +1,212 @@
 // Package hubapi is how services send messages to services they are not linked
 // to: by channel, through hub.
 //
-// [Join] connects a process to every hub. A message is published through one
-// hub and subscribed to at all of them, so that it arrives at most once, and in
-// the order in which its publisher published. A subscriber gets what is
-// published after its subscription has reached the hub; it misses what it does
-// not keep up with (64 MiB wait for it), and what was on its way when a hub
-// died. What must not be missed does not belong here: tell absolute values,
-// again and again. hubapi.go has channels, status.go what services tell about
-// themselves once a second.
+// [Join] connects a process to every hub; what it gives is usable at once,
+// whether a hub is there or not, and stays so when hubs come and go.
+//
+//	hub := hubapi.Join(app)
+//	hubapi.Subscribe(hub, "room.*", func(from string, m *pb.LineACK) { ... })
+//	err := hub.Publish(ctx, "room.3", &pb.LineACK{ ... })
+//	ack, err := hubapi.Request[pb.StatusACK](ctx, hub, "hub", &pb.StatusREQ{})
+//
+// Channels are words with dots between them, and subscriptions may have
+// wildcards: see package channel. Every service has channels of its own without
+// asking, [Own]: its name ("game", which all games have) and its svcid
+// ("game#0@dev").
+//
+// # What is promised
+//
+//   - A message arrives at most once, however many hubs there are, and those of
+//     one publisher on one channel in the order in which they were published (but
+//     for those still on their way through a hub that the publisher has lost, and
+//     subscribers not yet: the next hub may be faster).
+//   - Whoever is slow harms only itself. A subscription's handler may block: up to
+//     [MaxWaiting] messages wait for it, what comes on top it misses, and is told
+//     (see [Missed]). A process that does not read its link misses what the hub has no
+//     room for, and is told how much.
+//   - A subscriber gets what is published after its subscription has reached the
+//     hub; it misses what was on its way when a hub died. What must not be missed
+//     does not belong here: tell absolute values, again and again.
+//
+// Start reading here; subscribe.go and request.go are the other two ways to use
+// it, status.go is what services tell about themselves once a second. Below is an
+// [Engine], in engine.go; hubs.go is the one of this cluster.
 package hubapi
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
-
-	"google.golang.org/protobuf/proto"
+	"time"
 
 	"github.com/davyxu/cellmesh_demo/basefx"
-	"github.com/davyxu/cellmesh_demo/basefx/link"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
-	"github.com/davyxu/cellmesh_demo/util/msgmux"
+	"github.com/davyxu/cellmesh_demo/svc/hub/hubapi/channel"
+	"github.com/davyxu/cellmesh_demo/util/discovery"
+	"github.com/davyxu/cellmesh_demo/util/mailbox"
+	"github.com/davyxu/cellmesh_demo/util/rarely"
 )
 
-// What is kept while no hub is linked; the oldest is dropped for the newest,
-// and counted.
-const (
-	maxBacklog      = 1024    // messages
-	maxBacklogBytes = 4 << 20 // of their bodies
-)
-
-// Hub is a process's connection to the hubs. It is usable at once, linked or
-// not.
+// Hub is a process's connection to the hubs.
 type Hub struct {
-	app *basefx.App
-	log *slog.Logger
+	app    *basefx.App // nil: none
+	svcid  string
+	log    *slog.Logger
+	engine Engine
+	began  time.Time
 
-	mu       sync.Mutex
-	channels map[string][]handler
-	hubs     []*link.Link // that know our subscriptions, in the order they came
-	backlog  []*pb.HubPublish
-	bytes    int // in backlog
+	ctx      context.Context // of handlers
+	end      context.CancelFunc
+	boxes    mailbox.Group
+	failures *rarely.Log
 
-	dropped, failed atomic.Int64
+	mu      sync.Mutex
+	all     map[*Subscription]struct{}
+	own     map[uint16][]*Subscription // by message ID; each slice never changes
+	asked   map[uint64]*question
+	number  uint64 // of the last request
+	cancels []func()
+	closed  bool
 
+	count    counters
 	came     chan struct{} // capacity 1: a hub has come
 	statuses statuses
 }
 
-type handler struct {
-	id   uint16
-	call func(from string, body []byte) error
+type counters struct{ published, received, unhandled, dropped, failed, missedHub, missedQueue, late atomic.Int64 }
+
+// parcel is a message about to be sent, and room to encode its body in.
+type parcel struct {
+	pb.HubPublish
+	room []byte
+}
+
+var parcels = sync.Pool{New: func() any { return new(parcel) }}
+
+func newParcel(channel string) *parcel {
+	p := parcels.Get().(*parcel)
+	p.Channel = channel
+	return p
+}
+
+func (p *parcel) free() {
+	p.Reset()
+	parcels.Put(p)
 }
 
 // Join links to the hubs. Call it once, in Start.
-func Join(app *basefx.App) *Hub {
-	h := &Hub{app: app, log: app.Logger("hub"), channels: map[string][]handler{}, came: make(chan struct{}, 1)}
-	app.Links.Dial("hub")
-	app.Links.OnUp(h.linked)
-	app.Links.OnDown(h.unlinked)
-	link.Handle(app.Links, h.published)
-	app.Counter("hub_dropped_total", "Messages dropped because no hub was there for too long, or did not keep up.", nil, func() float64 { return float64(h.dropped.Load()) })
-	app.Counter("hub_failed_total", "Messages from hub that a subscriber's handler failed on.", nil, func() float64 { return float64(h.failed.Load()) })
+func Join(app *basefx.App) *Hub { return JoinBeside(app, nil) }
+
+// JoinBeside is for hub itself: beside makes, of the engine that is connected to
+// the other hubs, the one to use.
+func JoinBeside(app *basefx.App, beside func(others Engine) Engine) *Hub {
+	e := newHubs(app.Links)
+	app.Go("publish to hub", func(ctx context.Context) error { e.run(ctx); return nil })
+	engine := Engine(e)
+	if beside != nil {
+		engine = beside(e)
+	}
+	self := app.Self()
+	h := New(engine, self, app.Logger("hub"))
+	h.app = app
+	app.Finally(h.Close)
+	for _, c := range [...]struct {
+		what string
+		n    *atomic.Int64
+	}{
+		{"published", &h.count.published}, {"received", &h.count.received}, {"unhandled", &h.count.unhandled},
+		{"dropped", &h.count.dropped}, {"failed", &h.count.failed}, {"missed_hub", &h.count.missedHub},
+		{"missed_queue", &h.count.missedQueue}, {"late", &h.count.late},
+	} {
+		app.Counter("hub_client_total", "Messages through hub: published here, received here; of a type nobody here handles on our own channels; "+
+			"dropped because no hub was there for too long, or did not keep up; whose handler failed; missed because this process, or a handler, did not keep up; answers that came too late.",
+			map[string]string{"what": c.what}, func() float64 { return float64(c.n.Load()) })
+	}
 	return h
 }
 
-// Subscribe has f called with every M published on channel, from whom (svcid)
-// and what. f runs on the goroutine that reads the hub's link: it must not
-// block. Messages of another type on the channel are passed over; an f that
-// panics is logged and counted. It may be called at any time.
-func Subscribe[M any, P interface {
-	*M
-	pb.Message
-}](h *Hub, channel string, f func(from string, m *M)) {
-	var zero P
-	h.subscribe(channel, handler{zero.MsgID(), func(from string, body []byte) error {
-		m := P(new(M))
-		if err := proto.Unmarshal(body, m); err != nil {
-			return err
+// New makes a Hub of an engine, for a process that is registered as self. Close
+// it.
+func New(e Engine, self discovery.Service, log *slog.Logger) *Hub {
+	h := &Hub{
+		svcid: self.ID, log: log, engine: e, began: time.Now(), failures: rarely.New(), came: make(chan struct{}, 1),
+		all: map[*Subscription]struct{}{}, own: map[uint16][]*Subscription{}, asked: map[uint64]*question{}, number: firstNumber(),
+	}
+	h.ctx, h.end = context.WithCancel(context.Background())
+	e.Notify(Events{Up: h.up, Missed: h.missed, Dropped: func() { h.count.dropped.Add(1) }})
+	h.cancels = append(h.cancels, e.Subscribe(h.inbox(), h.answered))
+	for _, own := range [...]string{self.Name, self.ID} {
+		h.cancels = append(h.cancels, e.Subscribe(own, h.toUs))
+	}
+	return h
+}
+
+// Close ends all subscriptions and waits for their handlers, whose contexts are
+// done.
+func (h *Hub) Close() {
+	h.mu.Lock()
+	h.closed = true
+	cancels := h.cancels
+	h.cancels = nil
+	var all []*Subscription
+	for s := range h.all {
+		all = append(all, s)
+	}
+	h.mu.Unlock()
+	h.end()
+	for _, cancel := range cancels {
+		cancel()
+	}
+	for _, s := range all {
+		s.Cancel()
+	}
+	h.boxes.Wait()
+}
+
+// Publish sends m to all who have subscribed to channel, this process too. It
+// never blocks: without a hub m waits in a backlog of 1024 messages and 4 MiB,
+// which loses its oldest. An error means that m was not sent: ErrFull if the hub
+// does not keep up; ctx is done; channel or m is none that can be sent.
+func (h *Hub) Publish(ctx context.Context, channel string, m pb.Message) error {
+	return h.publish(ctx, newParcel(channel), m, nil)
+}
+
+// publish encodes m, if there is one, into p, sends that and frees it.
+func (h *Hub) publish(ctx context.Context, p *parcel, m pb.Message, via Via) error {
+	defer p.free()
+	if ctx.Err() != nil {
+		return fmt.Errorf("publish on %s: %w", p.Channel, context.Cause(ctx))
+	}
+	if err := channel.Check(p.Channel); err != nil {
+		return err
+	}
+	if m != nil {
+		body, err := m.AppendTo(p.room[:0])
+		if err != nil {
+			return fmt.Errorf("encode %s: %w", pb.MessageName(m.MsgID()), err)
 		}
-		f(from, (*M)(m))
-		return nil
-	}})
+		if cap(body) <= maxRoom {
+			p.room = body[:0]
+		}
+		p.MsgId, p.Body = uint32(m.MsgID()), body
+	}
+	if err := h.engine.Publish(&p.HubPublish, via); err != nil {
+		h.count.dropped.Add(1)
+		return fmt.Errorf("publish on %s: %w", p.Channel, err)
+	}
+	h.count.published.Add(1)
+	return nil
 }
 
-func (h *Hub) subscribe(channel string, one handler) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.channels[channel] = append(h.channels[channel], one)
-	for _, l := range h.hubs {
-		l.Send(0, &pb.HubSubscribe{Channel: channel}) // if it fails the link has ended, and the next one subscribes
-	}
-}
+// Flush returns when all that was published and subscribed to here before is
+// with the hubs that are linked, at least one: the subscriptions are in force.
+func (h *Hub) Flush(ctx context.Context) error { return h.engine.Flush(ctx) }
 
-// Publish sends m to all subscribers of channel, this process too if it is one.
-// Without a hub it waits in a backlog of 1024 messages and 4 MiB. An error
-// means that m was not sent: the hub does not keep up (cellnet.ErrFull), or m
-// is too large. Publish never blocks.
-func (h *Hub) Publish(channel string, m pb.Message) error {
-	body, err := proto.Marshal(m)
-	if err != nil {
-		return fmt.Errorf("encode %s: %w", pb.MessageName(m.MsgID()), err)
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.keep(&pb.HubPublish{Channel: channel, MsgId: uint32(m.MsgID()), Body: body})
-	return h.send()
-}
-
-// linked subscribes at a hub that has come, and publishes what has waited.
-func (h *Hub) linked(l *link.Link) {
-	if l.Name != "hub" {
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for channel := range h.channels {
-		l.Send(0, &pb.HubSubscribe{Channel: channel}) // if it fails the link has ended
-	}
-	h.hubs = append(h.hubs, l)
-	h.send() // errors are counted
+func (h *Hub) up() {
 	select {
 	case h.came <- struct{}{}:
 	default:
 	}
-}
-
-func (h *Hub) unlinked(l *link.Link) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.hubs = slices.DeleteFunc(h.hubs, func(o *link.Link) bool { return o == l })
-}
-
-// linkedTo reports whether there is a hub to publish through.
-func (h *Hub) linkedTo() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.hub() != nil
-}
-
-// The functions below are called with mu held.
-
-// hub is the hub that messages are published through; nil if there is none. It
-// is the same as long as its link stands, which keeps their order.
-func (h *Hub) hub() *link.Link {
-	for _, l := range h.hubs {
-		if l.Ended() == nil {
-			return l
-		}
-	}
-	return nil
-}
-
-// keep puts p at the end of the backlog.
-func (h *Hub) keep(p *pb.HubPublish) {
-	h.backlog = append(h.backlog, p)
-	h.bytes += len(p.Body)
-	for len(h.backlog) > maxBacklog || h.bytes > maxBacklogBytes && len(h.backlog) > 1 {
-		h.pop()
-		h.dropped.Add(1)
-	}
-}
-
-// pop takes the oldest message out of the backlog.
-func (h *Hub) pop() {
-	h.bytes -= len(h.backlog[0].Body)
-	h.backlog[0] = nil
-	if h.backlog = h.backlog[1:]; len(h.backlog) == 0 {
-		h.backlog = nil
-	}
-}
-
-// send publishes the backlog as far as there is a hub. The error is about its
-// last message.
-func (h *Hub) send() (err error) {
-	for l := h.hub(); l != nil && len(h.backlog) > 0; l = h.hub() {
-		p := h.backlog[0]
-		if err = publish(l, p); err != nil && l.Ended() != nil {
-			continue // the next hub, or later
-		}
-		h.pop()
-		if err != nil {
-			h.dropped.Add(1)
-			err = fmt.Errorf("publish on %s through %s: %w", p.Channel, l.ID, err)
-		}
-	}
-	if len(h.backlog) > 0 {
-		return nil // it waits
-	}
-	return err
-}
-
-// publish sends p, or loses it: unlike what Link.Send is for, nobody depends on
-// a single message.
-func publish(l *link.Link, p *pb.HubPublish) error {
-	body, err := proto.Marshal(p)
-	if err != nil {
-		return fmt.Errorf("encode HubPublish: %w", err)
-	}
-	first, err := l.Append(link.Control, 0, pb.HubPublishID, body)
-	if first {
-		l.Flush()
-	}
-	return err
-}
-
-// published hands over what a subscription has brought.
-func (h *Hub) published(_ *link.Link, _ uint64, p *pb.HubPublish) error {
-	h.mu.Lock()
-	all := h.channels[p.Channel]
-	h.mu.Unlock()
-	for _, one := range all {
-		if uint32(one.id) != p.MsgId {
-			continue
-		}
-		if err := one.guarded(p); err != nil {
-			h.failed.Add(1)
-			args := []any{"channel", p.Channel, "from", p.From, "message", pb.MessageName(one.id), "err", err}
-			var panicked *msgmux.PanicError
-			if errors.As(err, &panicked) {
-				args = append(args, "stack", string(panicked.Stack))
-			}
-			h.log.Error("message from hub failed", args...)
-		}
-	}
-	return nil
-}
-
-func (one handler) guarded(p *pb.HubPublish) (err error) {
-	defer msgmux.Recover(&err)
-	return one.call(p.From, p.Body)
 }

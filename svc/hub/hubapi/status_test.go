@@ -43,29 +43,3 @@ func TestStatuses(t *testing.T) {
 		t.Errorf("kept %v", s.last)
 	}
 }
-
-// The backlog is bounded in messages and in bytes, and keeps the newest.
-func TestBacklogBounds(t *testing.T) {
-	var h Hub
-	for i := range maxBacklog + 10 {
-		h.keep(&pb.HubPublish{MsgId: uint32(i), Body: make([]byte, 10)})
-	}
-	if len(h.backlog) != maxBacklog || h.backlog[0].MsgId != 10 || h.bytes != 10*maxBacklog || h.dropped.Load() != 10 {
-		t.Errorf("%d messages from %d, %d bytes, %d dropped", len(h.backlog), h.backlog[0].MsgId, h.bytes, h.dropped.Load())
-	}
-	h = Hub{}
-	for i := range 20 {
-		h.keep(&pb.HubPublish{MsgId: uint32(i), Body: make([]byte, maxBacklogBytes/10)})
-	}
-	if len(h.backlog) != 10 || h.backlog[9].MsgId != 19 || h.bytes > maxBacklogBytes {
-		t.Errorf("%d messages, %d bytes", len(h.backlog), h.bytes)
-	}
-	h.keep(&pb.HubPublish{MsgId: 20, Body: make([]byte, 2*maxBacklogBytes)})
-	if len(h.backlog) != 1 || h.backlog[0].MsgId != 20 {
-		t.Errorf("%d messages: one that is larger than all must stand alone", len(h.backlog))
-	}
-	h.pop()
-	if len(h.backlog) != 0 || h.bytes != 0 {
-		t.Errorf("%d messages, %d bytes in an empty backlog", len(h.backlog), h.bytes)
-	}
-}

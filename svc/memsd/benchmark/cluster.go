@@ -14,13 +14,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/davyxu/cellmesh_demo/util/discovery"
+	"github.com/davyxu/cellmesh_demo/util/figures"
 )
 
 // gcEvery is how many rounds go without a garbage collection.
 const gcEvery = 25
 
 // measureCluster has many services and keys, and looks how soon everybody knows of a change.
-func measureCluster(ctx context.Context, o options, tmp string, r *results) error {
+func measureCluster(ctx context.Context, o options, tmp string, r *figures.Table) error {
 	dir := filepath.Join(tmp, "cluster")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
@@ -59,7 +60,7 @@ func measureCluster(ctx context.Context, o options, tmp string, r *results) erro
 	if err := everybody(ctx, clients, has(o.services, o.keys)); err != nil {
 		return err
 	}
-	r.time("all register at once, seen by all", time.Since(began))
+	r.Time("all register at once, seen by all", time.Since(began))
 
 	var seen times
 	for i := range o.rounds {
@@ -83,8 +84,8 @@ func measureCluster(ctx context.Context, o options, tmp string, r *results) erro
 			return err
 		}
 	}
-	r.time("a registration is seen by all, median", seen.at(0.5))
-	r.time("a registration is seen by all, p99", seen.at(0.99)).atMost(100)
+	r.Time("a registration is seen by all, median", seen.at(0.5))
+	r.Time("a registration is seen by all, p99", seen.at(0.99)).AtMost(100)
 
 	var fresh times
 	for i := range o.rounds {
@@ -100,12 +101,12 @@ func measureCluster(ctx context.Context, o options, tmp string, r *results) erro
 			return err
 		}
 	}
-	r.time("a fresh client has the whole state, median", fresh.at(0.5))
-	r.time("a fresh client has the whole state, p99", fresh.at(0.99)).atMost(200)
-	r.add("memory of memsd", "MB", p.memory())
+	r.Time("a fresh client has the whole state, median", fresh.at(0.5))
+	r.Time("a fresh client has the whole state, p99", fresh.at(0.99)).AtMost(200)
+	r.Add("memory of memsd", "MB", p.memory())
 	before := p.cpu()
 	time.Sleep(3 * time.Second)
-	r.add("CPU of memsd when nothing changes", "% of a core", 100*(p.cpu()-before).Seconds()/3)
+	r.Add("CPU of memsd when nothing changes", "% of a core", 100*(p.cpu()-before).Seconds()/3)
 
 	for _, c := range []struct {
 		what  string
@@ -116,7 +117,7 @@ func measureCluster(ctx context.Context, o options, tmp string, r *results) erro
 		if p, took, err = comeBack(ctx, o, p, dir, clients, leases, c.empty); err != nil {
 			return err
 		}
-		r.time(c.what, took).atMost(3000)
+		r.Time(c.what, took).AtMost(3000)
 	}
 	return nil
 }

@@ -12,7 +12,7 @@
 // memsd, is the limit. Its garbage collector, which would have N times the state of a service to look through, is off
 // while something is timed.
 //
-// Open main.go first; cluster.go and writes.go have the two halves, results.go the table.
+// Open main.go first; cluster.go and writes.go have the two halves, package figures the table.
 package main
 
 import (
@@ -25,6 +25,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/davyxu/cellmesh_demo/util/figures"
 )
 
 type options struct {
@@ -69,7 +71,7 @@ func run(ctx context.Context, o options) (err error) {
 			return err
 		}
 	}
-	fmt.Printf("machine  %s\ndisk     %s\n", machine(), disk(tmp))
+	fmt.Printf("machine  %s\ndisk     %s\n", figures.Machine(), disk(tmp))
 	if path, err := exec.LookPath(o.etcd); err == nil {
 		o.etcd = path
 		fmt.Printf("etcd     %s, its defaults\n", etcdVersion(path))
@@ -78,7 +80,7 @@ func run(ctx context.Context, o options) (err error) {
 		fmt.Println("etcd     is not installed; writes are not compared")
 	}
 	fmt.Printf("clients  %d services with a connection each and %d keys; writers of values of 100 bytes for %v; %d runs\n\n", o.services, o.keys, o.duration, o.runs)
-	var r results
+	var r figures.Table
 	for i := range o.runs {
 		dir := filepath.Join(tmp, fmt.Sprint(i))
 		if err := os.Mkdir(dir, 0o755); err != nil {
@@ -93,7 +95,7 @@ func run(ctx context.Context, o options) (err error) {
 			return err
 		}
 	}
-	return r.print(os.Stdout)
+	return r.Print(os.Stdout)
 }
 
 // times collects durations.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/davyxu/cellmesh_demo/util/discovery"
+	"github.com/davyxu/cellmesh_demo/util/figures"
 )
 
 // put writes one value durably.
@@ -19,7 +20,7 @@ type put func(ctx context.Context, key, value string) error
 
 // measureWrites measures durable writes a second, of memsd and, if it is there, of etcd, in turns: from one writer, from
 // 64 with a connection each, as 64 processes have them, and from 64 that share one connection.
-func measureWrites(ctx context.Context, o options, tmp string, r *results) error {
+func measureWrites(ctx context.Context, o options, tmp string, r *figures.Table) error {
 	for i, c := range []struct {
 		what           string
 		writers, conns int
@@ -28,8 +29,8 @@ func measureWrites(ctx context.Context, o options, tmp string, r *results) error
 		if err != nil {
 			return err
 		}
-		r.add("memsd, "+c.what, "writes/s", ours.rate)
-		r.add("memsd, "+c.what+", CPU of it and its clients", "µs a write", ours.cpu)
+		r.Add("memsd, "+c.what, "writes/s", ours.rate)
+		r.Add("memsd, "+c.what+", CPU of it and its clients", "µs a write", ours.cpu)
 		if o.etcd == "" {
 			continue
 		}
@@ -37,11 +38,11 @@ func measureWrites(ctx context.Context, o options, tmp string, r *results) error
 		if err != nil {
 			return err
 		}
-		r.add("etcd, "+c.what, "writes/s", theirs.rate)
-		r.add("etcd, "+c.what+", CPU of it and its clients", "µs a write", theirs.cpu)
-		m := r.add("memsd / etcd, "+c.what, "times", ours.rate/theirs.rate)
+		r.Add("etcd, "+c.what, "writes/s", theirs.rate)
+		r.Add("etcd, "+c.what+", CPU of it and its clients", "µs a write", theirs.cpu)
+		m := r.Add("memsd / etcd, "+c.what, "times", ours.rate/theirs.rate)
 		if c.writers > 1 {
-			m.atLeast(3)
+			m.AtLeast(3)
 		}
 	}
 	return nil

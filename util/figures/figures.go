@@ -1,12 +1,12 @@
-package main
+// Package figures is what a benchmark has measured in several runs, as a table of
+// medians with goals. There is one file.
+package figures
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// metric is one line of the table: one figure of every run.
-type metric struct {
+// Figure is one line of the table: one value of every run.
+type Figure struct {
 	what   string
 	unit   string // ms, MB, writes/s, times, µs
 	goal   string // in words; empty: none
@@ -23,32 +23,37 @@ type metric struct {
 	values []float64
 }
 
-// results are the metrics in the order in which they were first measured.
-type results struct{ list []*metric }
+// Table has figures in the order in which they were first measured. The zero
+// Table is ready.
+type Table struct{ list []*Figure }
 
-func (r *results) add(what, unit string, value float64) *metric {
-	i := slices.IndexFunc(r.list, func(m *metric) bool { return m.what == what })
+// Add adds the value of one run to the figure of that name.
+func (r *Table) Add(what, unit string, value float64) *Figure {
+	i := slices.IndexFunc(r.list, func(m *Figure) bool { return m.what == what })
 	if i < 0 {
 		i = len(r.list)
-		r.list = append(r.list, &metric{what: what, unit: unit})
+		r.list = append(r.list, &Figure{what: what, unit: unit})
 	}
 	r.list[i].values = append(r.list[i].values, value)
 	return r.list[i]
 }
 
-// time adds a duration as milliseconds.
-func (r *results) time(what string, d time.Duration) *metric {
-	return r.add(what, "ms", float64(d)/float64(time.Millisecond))
+// Time adds a duration as milliseconds.
+func (r *Table) Time(what string, d time.Duration) *Figure {
+	return r.Add(what, "ms", float64(d)/float64(time.Millisecond))
 }
 
-func (m *metric) atMost(most float64) {
+// AtMost sets the goal for the median.
+func (m *Figure) AtMost(most float64) {
 	m.goal, m.met = fmt.Sprintf("at most %g %s", most, m.unit), func(v float64) bool { return v <= most }
 }
 
-func (m *metric) atLeast(least float64) {
+// AtLeast sets the goal for the median.
+func (m *Figure) AtLeast(least float64) {
 	m.goal, m.met = fmt.Sprintf("at least %g %s", least, m.unit), func(v float64) bool { return v >= least }
 }
 
+// median is the middle one, or between the two in the middle.
 func median(values []float64) float64 {
 	v := slices.Sorted(slices.Values(values))
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
@@ -65,8 +70,8 @@ func figure(v float64) string {
 	return fmt.Sprintf("%.2f", v)
 }
 
-// print writes the table.
-func (r *results) print(w io.Writer) error {
+// Print writes the table.
+func (r *Table) Print(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "WHAT\tMEDIAN\tOF RUNS\tGOAL\t")
 	for _, m := range r.list {
@@ -85,8 +90,8 @@ func (r *results) print(w io.Writer) error {
 	return t.Flush()
 }
 
-// machine describes where the figures are from, as far as the system tells.
-func machine() string {
+// Machine describes where the figures are from, as far as the system tells.
+func Machine() string {
 	cpu, memory := runtime.GOARCH, ""
 	if f, err := os.Open("/proc/cpuinfo"); err == nil {
 		for lines := bufio.NewScanner(f); lines.Scan(); {
@@ -104,27 +109,4 @@ func machine() string {
 		}
 	}
 	return fmt.Sprintf("%s, %d CPUs%s, %s, %s", cpu, runtime.NumCPU(), memory, runtime.GOOS, runtime.Version())
-}
-
-// disk names the file system that dir is on, as far as the system tells.
-func disk(dir string) string {
-	out, err := exec.Command("df", "-PT", dir).Output()
-	if err != nil {
-		return "unknown"
-	}
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	if fields := strings.Fields(lines[len(lines)-1]); len(fields) > 1 {
-		return fields[1] + " on " + fields[0]
-	}
-	return "unknown"
-}
-
-// etcdVersion is the first line that etcd says of itself.
-func etcdVersion(program string) string {
-	out, err := exec.Command(program, "--version").Output()
-	if err != nil {
-		return "unknown"
-	}
-	first, _, _ := bytes.Cut(out, []byte("\n"))
-	return strings.TrimPrefix(string(first), "etcd Version: ")
 }
