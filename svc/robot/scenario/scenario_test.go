@@ -32,10 +32,10 @@ func start(t testing.TB, name string, o player.Options) (*player.Robot, *mirror,
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Robots, o.InFlight = max(o.Robots, 1), max(o.InFlight, 1)
+	o.Robots, o.UID, o.InFlight = max(o.Robots, 1), "robot", max(o.InFlight, 1)
 	tal := &tally.Tally{}
 	run := player.NewRun(o, tal)
-	r := player.New(run, 0, "robot0", s.New(&run.Options))
+	r := player.New(run, 0, s.Play)
 	m := &mirror{}
 	r.Online(m)
 	r.Begin()
@@ -183,12 +183,11 @@ func TestBroadcastChecks(t *testing.T) {
 	} {
 		r, _, tal := start(t, "broadcast", player.Options{Size: 40, Seed: 7, InFlight: 4})
 		r.Stop()
-		l := &lines{prefix: "robots 7 #", fill: newFilling(7, 40), size: 40}
-		letters(l.fill.table)
 		frames := map[int][]byte{}
 		run := player.NewRun(player.Options{Robots: 1, InFlight: 5, Size: 40, Seed: 7}, &tally.Tally{})
+		l := newLines(run)
 		m := &mirror{}
-		sender := player.New(run, 0, "sender", func(r *player.Robot) {
+		sender := player.New(run, 0, func(r *player.Robot) {
 			r.OnBegin(func() {
 				for i := range 5 {
 					l.say(r, time.Duration(0))
@@ -205,7 +204,7 @@ func TestBroadcastChecks(t *testing.T) {
 		_, told := tal.Violations()
 		var kinds []string
 		for _, v := range told {
-			kinds = append(kinds, v.Kind)
+			kinds = append(kinds, strings.TrimPrefix(v.Kind, "line "))
 		}
 		if got := strings.Join(kinds, " "); got != test.want {
 			t.Errorf("%s: violations are %q, want %q", test.name, got, test.want)

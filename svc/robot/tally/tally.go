@@ -7,7 +7,6 @@ package tally
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -19,7 +18,7 @@ import (
 // promises by the thousand; the first few tell what it was.
 const maxTold = 20
 
-// maxText is how long the text of a violation may be, in bytes.
+// maxText is how long each text of a violation may be, in bytes.
 const maxText = 1000
 
 // Tally is the count of one run. The zero Tally is ready.
@@ -71,18 +70,22 @@ func (t *Tally) Error(code, example string) {
 }
 
 // Violation counts a broken promise to the robot of that uid, at a time since
-// the robots began.
-func (t *Tally) Violation(kind, uid string, at time.Duration, format string, args ...any) {
+// the robots began: which promise (robotapi has the kinds), what was expected,
+// what was seen.
+func (t *Tally) Violation(kind, uid string, at time.Duration, expected, seen string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.violations++
 	if len(t.told) < maxTold {
-		told := fmt.Sprintf(format, args...)
-		if len(told) > maxText {
-			told = told[:maxText] + "..."
-		}
-		t.told = append(t.told, robotapi.Violation{Kind: kind, Robot: uid, At: at.Seconds(), Told: told})
+		t.told = append(t.told, robotapi.Violation{Kind: kind, Robot: uid, At: at.Seconds(), Expected: shortened(expected), Seen: shortened(seen)})
 	}
+}
+
+func shortened(text string) string {
+	if len(text) > maxText {
+		return text[:maxText] + "..."
+	}
+	return text
 }
 
 // Counts are the numbers of errors and violations so far.

@@ -1,10 +1,13 @@
 package tally
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/davyxu/cellmesh_demo/svc/robot/robotapi"
 
 	"go.uber.org/goleak"
 )
@@ -82,10 +85,10 @@ func TestErrorsAndViolations(t *testing.T) {
 		t.Errorf("errors: %+v", all)
 	}
 	for i := range 100 {
-		tal.Violation("missing", "robot7", time.Second, "reply #%d %s", i, strings.Repeat("x", 5000))
+		tal.Violation(robotapi.ReplyMissing, "robot7", time.Second, fmt.Sprintf("reply #%d", i), strings.Repeat("x", 5000))
 	}
 	count, told := tal.Violations()
-	if count != 100 || len(told) != maxTold || !strings.HasPrefix(told[1].Told, "reply #1 ") || len(told[0].Told) > maxText+10 || told[0].At != 1 {
+	if count != 100 || len(told) != maxTold || told[1].Expected != "reply #1" || len(told[0].Seen) > maxText+10 || told[0].At != 1 {
 		t.Errorf("%d violations, %d told, the first %.100v", count, len(told), told[0])
 	}
 	if errors, violations := tal.Counts(); errors != 5 || violations != 100 {
