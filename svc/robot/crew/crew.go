@@ -153,26 +153,27 @@ func (c *Crew) perform(ctx context.Context, background *sync.WaitGroup) error {
 // settle has the robots send nothing more, waits for what they are owed, has
 // them ask their last questions, and lets them complain.
 func (c *Crew) settle() {
-	c.await(c.flags.grace)
+	late := c.await(0)
 	for _, r := range c.robots {
 		r.Last()
 	}
-	c.await(c.flags.grace)
+	c.await(late)
 	for _, r := range c.robots {
 		r.Settle()
 	}
 	c.run.Settle()
 }
 
-// await waits until nobody is owed anything.
-func (c *Crew) await(grace time.Duration) {
-	for deadline := time.Now().Add(grace); ; {
-		owed := 0
+// await waits until robots are owed no more than so much, and returns how much
+// that is in the end.
+func (c *Crew) await(most int) (owed int) {
+	for deadline := time.Now().Add(c.flags.grace); ; {
+		owed = 0
 		for _, r := range c.robots {
 			owed += r.Stop()
 		}
-		if owed == 0 || !time.Now().Before(deadline) {
-			return
+		if owed <= most || !time.Now().Before(deadline) {
+			return owed
 		}
 		time.Sleep(2 * time.Millisecond)
 	}

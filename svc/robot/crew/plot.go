@@ -35,9 +35,11 @@ type chart struct {
 
 // tickMark is a line across the chart with its label.
 type tickMark struct {
-	At    float64
+	At    string
 	Label string
 }
+
+func markAt(at float64, label string) tickMark { return tickMark{fmt.Sprintf("%.1f", at), label} }
 
 // curve is one line of a chart.
 type curve struct {
@@ -74,24 +76,24 @@ func charts(r *robotapi.Report) []chart {
 	if len(r.Timeline) == 0 {
 		return nil
 	}
-	value := func(name string, of func(robotapi.OpSecond) float64) func(robotapi.Second) float64 {
+	value := func(name string, none float64, of func(robotapi.OpSecond) float64) func(robotapi.Second) float64 {
 		return func(s robotapi.Second) float64 {
 			for _, o := range s.Ops {
 				if o.Name == name {
 					return of(o)
 				}
 			}
-			return math.NaN()
+			return none
 		}
 	}
 	var rates, latencies []series
 	for i, op := range r.Ops {
 		color := colors[i%len(colors)]
-		rates = append(rates, series{op.Name, color, value(op.Name, func(o robotapi.OpSecond) float64 { return o.PerSecond })})
-		latencies = append(latencies, series{op.Name + " p99", color, value(op.Name, func(o robotapi.OpSecond) float64 { return o.P99 })})
+		rates = append(rates, series{op.Name, color, value(op.Name, 0, func(o robotapi.OpSecond) float64 { return o.PerSecond })})
+		latencies = append(latencies, series{op.Name + " p99", color, value(op.Name, math.NaN(), func(o robotapi.OpSecond) float64 { return o.P99 })})
 	}
 	if len(r.Ops) == 1 {
-		latencies = append(latencies, series{r.Ops[0].Name + " p50", colors[2], value(r.Ops[0].Name, func(o robotapi.OpSecond) float64 { return o.P50 })})
+		latencies = append(latencies, series{r.Ops[0].Name + " p50", colors[2], value(r.Ops[0].Name, math.NaN(), func(o robotapi.OpSecond) float64 { return o.P50 })})
 	}
 	return []chart{
 		draw("operations a second", r.Timeline, rates, false),
@@ -121,30 +123,30 @@ func draw(title string, timeline []robotapi.Second, all []series, logarithmic bo
 			}
 		}
 	}
+	if high == 0 {
+		low, high = 1, 1
+	}
 	y := func(v float64) float64 { return chartTop + (chartHeight-chartTop-chartFoot)*(1-v) } // 0 to 1
 	scale := func(v float64) float64 { return y(v / high) }
-	if high == 0 {
-		high = 1
-	}
 	if logarithmic {
-		from, to := math.Floor(math.Log10(min(low, high))), math.Ceil(math.Log10(high))
+		from, to := math.Floor(math.Log10(low)), math.Ceil(math.Log10(high))
 		if to <= from {
 			to = from + 1
 		}
 		scale = func(v float64) float64 { return y((math.Log10(max(v, math.Pow(10, from))) - from) / (to - from)) }
 		for d := from; d <= to; d++ {
-			c.YTicks = append(c.YTicks, tickMark{scale(math.Pow(10, d)), micros(math.Pow(10, d))})
+			c.YTicks = append(c.YTicks, markAt(scale(math.Pow(10, d)), micros(math.Pow(10, d))))
 		}
 	} else {
 		step := roundStep(high / 4)
 		high = math.Ceil(high/step) * step
 		for v := 0.0; v <= high; v += step {
-			c.YTicks = append(c.YTicks, tickMark{scale(v), fmt.Sprintf("%g", v)})
+			c.YTicks = append(c.YTicks, markAt(scale(v), fmt.Sprintf("%g", v)))
 		}
 	}
 	x := func(at float64) float64 { return chartLeft + (chartWidth-chartLeft-chartRight)*at/end }
 	for step, at := roundStep(end/8), 0.0; at <= end; at += step {
-		c.XTicks = append(c.XTicks, tickMark{x(at), fmt.Sprintf("%gs", at)})
+		c.XTicks = append(c.XTicks, markAt(x(at), fmt.Sprintf("%gs", at)))
 	}
 	for _, s := range all {
 		c.Curves = append(c.Curves, curve{s.name, s.color, points(timeline, s.value, x, scale)})

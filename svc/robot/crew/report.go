@@ -64,7 +64,9 @@ func (c *Crew) report(m *meter) (*robotapi.Report, error) {
 		if err != nil {
 			return nil, err
 		}
-		r.Ops = append(r.Ops, op)
+		if op.Count > 0 {
+			r.Ops = append(r.Ops, op)
+		}
 	}
 	for _, o := range c.enter.Ops() {
 		all := tally.NewHistogram()
