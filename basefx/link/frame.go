@@ -13,8 +13,8 @@ const (
 	Control  Kind = iota // a cluster.proto message for the peer itself; Client is whom it concerns, or 0
 	ToClient             // a client message: from Client (agent to backend) or for Client (backend to agent)
 	ToMany               // for the clients listed at the start of the body: u32 LE count, count times u64 LE
-	ToGroup              // for the members of the group named at the start of the body: u8 length, name
-	ToAll                // for every verified client of the receiving agent
+	ToGroup              // for the members of the group named at the start of the body: u8 length, name; Client is a Filter
+	ToAll                // for every verified client of the receiving agent; Client is a Filter
 	kinds
 )
 
@@ -85,6 +85,21 @@ func CutList(body []byte) (list List, rest []byte, ok bool) {
 		return nil, nil, false
 	}
 	return List(body[:n]), body[n:], true
+}
+
+// Filter leaves out clients from a ToGroup or ToAll frame by their features, two
+// masks: with in its lower half, without in its upper one. The zero Filter
+// leaves out nobody.
+type Filter uint64
+
+// NewFilter makes a Filter that passes clients with all features of with and
+// none of without.
+func NewFilter(with, without uint32) Filter { return Filter(with) | Filter(without)<<32 }
+
+// Passes reports whether a client with these features is meant.
+func (f Filter) Passes(features uint32) bool {
+	with, without := uint32(f), uint32(f>>32)
+	return features&with == with && features&without == 0
 }
 
 // MaxGroup is the longest name of a group, in bytes.

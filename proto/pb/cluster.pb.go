@@ -1,6 +1,7 @@
 // What services say to each other over links. Clients never see these, and the agent blocks them
 // from clients: no message here has a route. All services of a cluster are built from one version
-// of this file or from two that follow each other: add fields, do not renumber.
+// of this file or from two that follow each other (agents are updated first): add fields, do not
+// renumber.
 //
 // A link frame's head carries the message ID and the client it concerns (see agentapi), so client
 // numbers are not repeated here. Names: ...REQ waits for its ...ACK, the others go one way;
@@ -251,6 +252,8 @@ type ClientOpen struct {
 	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`                            // of this login of the uid: anything older loses
 	RemoteAddr    string                 `protobuf:"bytes,3,opt,name=remote_addr,json=remoteAddr,proto3" json:"remote_addr,omitempty"` // "host:port" of the client
 	Features      uint32                 `protobuf:"varint,4,opt,name=features,proto3" json:"features,omitempty"`                      // what it announced in VerifyREQ, 0 while not verified
+	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`                               // the player's, as far as somebody has said it
+	Groups        []string               `protobuf:"bytes,6,rep,name=groups,proto3" json:"groups,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -311,6 +314,20 @@ func (x *ClientOpen) GetFeatures() uint32 {
 		return x.Features
 	}
 	return 0
+}
+
+func (x *ClientOpen) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ClientOpen) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
 }
 
 // Agent to every backend that knew the client: it is gone.
@@ -524,6 +541,7 @@ type BindBackendACK struct {
 	Uid           string                 `protobuf:"bytes,1,opt,name=uid,proto3" json:"uid,omitempty"`
 	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`       // of this login of the uid
 	Features      uint32                 `protobuf:"varint,3,opt,name=features,proto3" json:"features,omitempty"` // from VerifyREQ
+	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`          // the player's
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -579,6 +597,59 @@ func (x *BindBackendACK) GetFeatures() uint32 {
 	return 0
 }
 
+func (x *BindBackendACK) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// Backend to agent, and from there to every other backend that knows the client: the player's name
+// is another from now on.
+type ClientName struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClientName) Reset() {
+	*x = ClientName{}
+	mi := &file_proto_cluster_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClientName) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClientName) ProtoMessage() {}
+
+func (x *ClientName) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_cluster_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClientName.ProtoReflect.Descriptor instead.
+func (*ClientName) Descriptor() ([]byte, []int) {
+	return file_proto_cluster_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ClientName) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 // Game to all its agents: these uids have a session of this login, so that every older one ends. Sent
 // when a player comes in, and with all players when a link has come up.
 type UsersIn struct {
@@ -590,7 +661,7 @@ type UsersIn struct {
 
 func (x *UsersIn) Reset() {
 	*x = UsersIn{}
-	mi := &file_proto_cluster_proto_msgTypes[9]
+	mi := &file_proto_cluster_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -602,7 +673,7 @@ func (x *UsersIn) String() string {
 func (*UsersIn) ProtoMessage() {}
 
 func (x *UsersIn) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[9]
+	mi := &file_proto_cluster_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -615,7 +686,7 @@ func (x *UsersIn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsersIn.ProtoReflect.Descriptor instead.
 func (*UsersIn) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{9}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *UsersIn) GetUsers() []*UsersIn_User {
@@ -623,6 +694,358 @@ func (x *UsersIn) GetUsers() []*UsersIn_User {
 		return x.Users
 	}
 	return nil
+}
+
+// Backend to agent, once on every link: every verified client shall be introduced to one instance of
+// my service at once, without having sent it a message; and tell me who is here, and from then on who
+// comes, changes and goes (Presence).
+type Greet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Greet) Reset() {
+	*x = Greet{}
+	mi := &file_proto_cluster_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Greet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Greet) ProtoMessage() {}
+
+func (x *Greet) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_cluster_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Greet.ProtoReflect.Descriptor instead.
+func (*Greet) Descriptor() ([]byte, []int) {
+	return file_proto_cluster_proto_rawDescGZIP(), []int{11}
+}
+
+// Agent to a backend that has sent Greet. The first ones of a link, up to the one that is complete,
+// list everybody.
+type Presence struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Here          []*Presence_User       `protobuf:"bytes,1,rep,name=here,proto3" json:"here,omitempty"`          // as they are now
+	Gone          []*Presence_User       `protobuf:"bytes,2,rep,name=gone,proto3" json:"gone,omitempty"`          // uid and epoch only
+	Complete      bool                   `protobuf:"varint,3,opt,name=complete,proto3" json:"complete,omitempty"` // now everybody has been listed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Presence) Reset() {
+	*x = Presence{}
+	mi := &file_proto_cluster_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Presence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Presence) ProtoMessage() {}
+
+func (x *Presence) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_cluster_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Presence.ProtoReflect.Descriptor instead.
+func (*Presence) Descriptor() ([]byte, []int) {
+	return file_proto_cluster_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Presence) GetHere() []*Presence_User {
+	if x != nil {
+		return x.Here
+	}
+	return nil
+}
+
+func (x *Presence) GetGone() []*Presence_User {
+	if x != nil {
+		return x.Gone
+	}
+	return nil
+}
+
+func (x *Presence) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+// Backend to agent: a message for a player, if it is there.
+type DeliverREQ struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Call          uint64                 `protobuf:"varint,1,opt,name=call,proto3" json:"call,omitempty"` // comes back in the answer
+	Uid           string                 `protobuf:"bytes,2,opt,name=uid,proto3" json:"uid,omitempty"`
+	MsgId         uint32                 `protobuf:"varint,3,opt,name=msg_id,json=msgId,proto3" json:"msg_id,omitempty"`
+	Body          []byte                 `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeliverREQ) Reset() {
+	*x = DeliverREQ{}
+	mi := &file_proto_cluster_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeliverREQ) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeliverREQ) ProtoMessage() {}
+
+func (x *DeliverREQ) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_cluster_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeliverREQ.ProtoReflect.Descriptor instead.
+func (*DeliverREQ) Descriptor() ([]byte, []int) {
+	return file_proto_cluster_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *DeliverREQ) GetCall() uint64 {
+	if x != nil {
+		return x.Call
+	}
+	return 0
+}
+
+func (x *DeliverREQ) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *DeliverREQ) GetMsgId() uint32 {
+	if x != nil {
+		return x.MsgId
+	}
+	return 0
+}
+
+func (x *DeliverREQ) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+type DeliverACK struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Call          uint64                 `protobuf:"varint,1,opt,name=call,proto3" json:"call,omitempty"`
+	Delivered     bool                   `protobuf:"varint,2,opt,name=delivered,proto3" json:"delivered,omitempty"` // the player's client is there, and the message is on its way to it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeliverACK) Reset() {
+	*x = DeliverACK{}
+	mi := &file_proto_cluster_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeliverACK) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeliverACK) ProtoMessage() {}
+
+func (x *DeliverACK) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_cluster_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeliverACK.ProtoReflect.Descriptor instead.
+func (*DeliverACK) Descriptor() ([]byte, []int) {
+	return file_proto_cluster_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *DeliverACK) GetCall() uint64 {
+	if x != nil {
+		return x.Call
+	}
+	return 0
+}
+
+func (x *DeliverACK) GetDelivered() bool {
+	if x != nil {
+		return x.Delivered
+	}
+	return false
+}
+
+// Backend to agent: who is in a group there?
+type MembersREQ struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Call          uint64                 `protobuf:"varint,1,opt,name=call,proto3" json:"call,omitempty"` // comes back in the answers
+	Group         string                 `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	Count         bool                   `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"` // it is enough to say how many
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MembersREQ) Reset() {
+	*x = MembersREQ{}
+	mi := &file_proto_cluster_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MembersREQ) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MembersREQ) ProtoMessage() {}
+
+func (x *MembersREQ) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_cluster_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MembersREQ.ProtoReflect.Descriptor instead.
+func (*MembersREQ) Descriptor() ([]byte, []int) {
+	return file_proto_cluster_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *MembersREQ) GetCall() uint64 {
+	if x != nil {
+		return x.Call
+	}
+	return 0
+}
+
+func (x *MembersREQ) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *MembersREQ) GetCount() bool {
+	if x != nil {
+		return x.Count
+	}
+	return false
+}
+
+// The answer, in parts if there are many.
+type MembersACK struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Call          uint64                 `protobuf:"varint,1,opt,name=call,proto3" json:"call,omitempty"`
+	Users         []*Presence_User       `protobuf:"bytes,2,rep,name=users,proto3" json:"users,omitempty"`
+	Total         uint32                 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"` // in all parts
+	More          bool                   `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`   // this is not the last part
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MembersACK) Reset() {
+	*x = MembersACK{}
+	mi := &file_proto_cluster_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MembersACK) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MembersACK) ProtoMessage() {}
+
+func (x *MembersACK) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_cluster_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MembersACK.ProtoReflect.Descriptor instead.
+func (*MembersACK) Descriptor() ([]byte, []int) {
+	return file_proto_cluster_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *MembersACK) GetCall() uint64 {
+	if x != nil {
+		return x.Call
+	}
+	return 0
+}
+
+func (x *MembersACK) GetUsers() []*Presence_User {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *MembersACK) GetTotal() uint32 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *MembersACK) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
 }
 
 // Service to hub.
@@ -635,7 +1058,7 @@ type HubSubscribe struct {
 
 func (x *HubSubscribe) Reset() {
 	*x = HubSubscribe{}
-	mi := &file_proto_cluster_proto_msgTypes[10]
+	mi := &file_proto_cluster_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -647,7 +1070,7 @@ func (x *HubSubscribe) String() string {
 func (*HubSubscribe) ProtoMessage() {}
 
 func (x *HubSubscribe) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[10]
+	mi := &file_proto_cluster_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -660,7 +1083,7 @@ func (x *HubSubscribe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubSubscribe.ProtoReflect.Descriptor instead.
 func (*HubSubscribe) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{10}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *HubSubscribe) GetChannel() string {
@@ -679,7 +1102,7 @@ type HubUnsubscribe struct {
 
 func (x *HubUnsubscribe) Reset() {
 	*x = HubUnsubscribe{}
-	mi := &file_proto_cluster_proto_msgTypes[11]
+	mi := &file_proto_cluster_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -691,7 +1114,7 @@ func (x *HubUnsubscribe) String() string {
 func (*HubUnsubscribe) ProtoMessage() {}
 
 func (x *HubUnsubscribe) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[11]
+	mi := &file_proto_cluster_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -704,7 +1127,7 @@ func (x *HubUnsubscribe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubUnsubscribe.ProtoReflect.Descriptor instead.
 func (*HubUnsubscribe) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{11}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HubUnsubscribe) GetChannel() string {
@@ -727,7 +1150,7 @@ type HubPublish struct {
 
 func (x *HubPublish) Reset() {
 	*x = HubPublish{}
-	mi := &file_proto_cluster_proto_msgTypes[12]
+	mi := &file_proto_cluster_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -739,7 +1162,7 @@ func (x *HubPublish) String() string {
 func (*HubPublish) ProtoMessage() {}
 
 func (x *HubPublish) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[12]
+	mi := &file_proto_cluster_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -752,7 +1175,7 @@ func (x *HubPublish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubPublish.ProtoReflect.Descriptor instead.
 func (*HubPublish) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{12}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HubPublish) GetChannel() string {
@@ -798,7 +1221,7 @@ type ServiceStatus struct {
 
 func (x *ServiceStatus) Reset() {
 	*x = ServiceStatus{}
-	mi := &file_proto_cluster_proto_msgTypes[13]
+	mi := &file_proto_cluster_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -810,7 +1233,7 @@ func (x *ServiceStatus) String() string {
 func (*ServiceStatus) ProtoMessage() {}
 
 func (x *ServiceStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[13]
+	mi := &file_proto_cluster_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -823,7 +1246,7 @@ func (x *ServiceStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceStatus.ProtoReflect.Descriptor instead.
 func (*ServiceStatus) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{13}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ServiceStatus) GetSvcid() string {
@@ -878,7 +1301,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_proto_cluster_proto_msgTypes[14]
+	mi := &file_proto_cluster_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -890,7 +1313,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[14]
+	mi := &file_proto_cluster_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -903,7 +1326,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{14}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Notice) GetText() string {
@@ -923,7 +1346,7 @@ type UsersIn_User struct {
 
 func (x *UsersIn_User) Reset() {
 	*x = UsersIn_User{}
-	mi := &file_proto_cluster_proto_msgTypes[15]
+	mi := &file_proto_cluster_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -935,7 +1358,7 @@ func (x *UsersIn_User) String() string {
 func (*UsersIn_User) ProtoMessage() {}
 
 func (x *UsersIn_User) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[15]
+	mi := &file_proto_cluster_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -948,7 +1371,7 @@ func (x *UsersIn_User) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsersIn_User.ProtoReflect.Descriptor instead.
 func (*UsersIn_User) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{9, 0}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{10, 0}
 }
 
 func (x *UsersIn_User) GetUid() string {
@@ -961,6 +1384,74 @@ func (x *UsersIn_User) GetUid() string {
 func (x *UsersIn_User) GetEpoch() uint64 {
 	if x != nil {
 		return x.Epoch
+	}
+	return 0
+}
+
+type Presence_User struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Uid           string                 `protobuf:"bytes,1,opt,name=uid,proto3" json:"uid,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"` // of the login; of one that is gone: that and every older one is
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Features      uint32                 `protobuf:"varint,4,opt,name=features,proto3" json:"features,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Presence_User) Reset() {
+	*x = Presence_User{}
+	mi := &file_proto_cluster_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Presence_User) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Presence_User) ProtoMessage() {}
+
+func (x *Presence_User) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_cluster_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Presence_User.ProtoReflect.Descriptor instead.
+func (*Presence_User) Descriptor() ([]byte, []int) {
+	return file_proto_cluster_proto_rawDescGZIP(), []int{12, 0}
+}
+
+func (x *Presence_User) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *Presence_User) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Presence_User) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Presence_User) GetFeatures() uint32 {
+	if x != nil {
+		return x.Features
 	}
 	return 0
 }
@@ -985,14 +1476,16 @@ const file_proto_cluster_proto_rawDesc = "" +
 	"\x04code\x18\x06 \x01(\x0e2\x11.proto.ResultCodeR\x04code\x12\x16\n" +
 	"\x06reason\x18\a \x01(\tR\x06reason\"#\n" +
 	"\vLinkConfirm\x12\x14\n" +
-	"\x05proof\x18\x01 \x01(\fR\x05proof\"q\n" +
+	"\x05proof\x18\x01 \x01(\fR\x05proof\"\x9d\x01\n" +
 	"\n" +
 	"ClientOpen\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1f\n" +
 	"\vremote_addr\x18\x03 \x01(\tR\n" +
 	"remoteAddr\x12\x1a\n" +
-	"\bfeatures\x18\x04 \x01(\rR\bfeatures\"M\n" +
+	"\bfeatures\x18\x04 \x01(\rR\bfeatures\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x16\n" +
+	"\x06groups\x18\x06 \x03(\tR\x06groups\"M\n" +
 	"\fClientClosed\x12%\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x11.proto.ResultCodeR\x04code\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"a\n" +
@@ -1005,16 +1498,51 @@ const file_proto_cluster_proto_rawDesc = "" +
 	"ClientJoin\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\"#\n" +
 	"\vClientLeave\x12\x14\n" +
-	"\x05group\x18\x01 \x01(\tR\x05group\"T\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\"h\n" +
 	"\x0eBindBackendACK\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1a\n" +
-	"\bfeatures\x18\x03 \x01(\rR\bfeatures\"d\n" +
+	"\bfeatures\x18\x03 \x01(\rR\bfeatures\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\" \n" +
+	"\n" +
+	"ClientName\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"d\n" +
 	"\aUsersIn\x12)\n" +
 	"\x05users\x18\x01 \x03(\v2\x13.proto.UsersIn.UserR\x05users\x1a.\n" +
 	"\x04User\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"(\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"\a\n" +
+	"\x05Greet\"\xda\x01\n" +
+	"\bPresence\x12(\n" +
+	"\x04here\x18\x01 \x03(\v2\x14.proto.Presence.UserR\x04here\x12(\n" +
+	"\x04gone\x18\x02 \x03(\v2\x14.proto.Presence.UserR\x04gone\x12\x1a\n" +
+	"\bcomplete\x18\x03 \x01(\bR\bcomplete\x1a^\n" +
+	"\x04User\x12\x10\n" +
+	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1a\n" +
+	"\bfeatures\x18\x04 \x01(\rR\bfeatures\"]\n" +
+	"\n" +
+	"DeliverREQ\x12\x12\n" +
+	"\x04call\x18\x01 \x01(\x04R\x04call\x12\x10\n" +
+	"\x03uid\x18\x02 \x01(\tR\x03uid\x12\x15\n" +
+	"\x06msg_id\x18\x03 \x01(\rR\x05msgId\x12\x12\n" +
+	"\x04body\x18\x04 \x01(\fR\x04body\">\n" +
+	"\n" +
+	"DeliverACK\x12\x12\n" +
+	"\x04call\x18\x01 \x01(\x04R\x04call\x12\x1c\n" +
+	"\tdelivered\x18\x02 \x01(\bR\tdelivered\"L\n" +
+	"\n" +
+	"MembersREQ\x12\x12\n" +
+	"\x04call\x18\x01 \x01(\x04R\x04call\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\bR\x05count\"v\n" +
+	"\n" +
+	"MembersACK\x12\x12\n" +
+	"\x04call\x18\x01 \x01(\x04R\x04call\x12*\n" +
+	"\x05users\x18\x02 \x03(\v2\x14.proto.Presence.UserR\x05users\x12\x14\n" +
+	"\x05total\x18\x03 \x01(\rR\x05total\x12\x12\n" +
+	"\x04more\x18\x04 \x01(\bR\x04more\"(\n" +
 	"\fHubSubscribe\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\"*\n" +
 	"\x0eHubUnsubscribe\x12\x18\n" +
@@ -1047,7 +1575,7 @@ func file_proto_cluster_proto_rawDescGZIP() []byte {
 	return file_proto_cluster_proto_rawDescData
 }
 
-var file_proto_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_proto_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_proto_cluster_proto_goTypes = []any{
 	(*LinkHelloREQ)(nil),   // 0: proto.LinkHelloREQ
 	(*LinkHelloACK)(nil),   // 1: proto.LinkHelloACK
@@ -1058,25 +1586,36 @@ var file_proto_cluster_proto_goTypes = []any{
 	(*ClientJoin)(nil),     // 6: proto.ClientJoin
 	(*ClientLeave)(nil),    // 7: proto.ClientLeave
 	(*BindBackendACK)(nil), // 8: proto.BindBackendACK
-	(*UsersIn)(nil),        // 9: proto.UsersIn
-	(*HubSubscribe)(nil),   // 10: proto.HubSubscribe
-	(*HubUnsubscribe)(nil), // 11: proto.HubUnsubscribe
-	(*HubPublish)(nil),     // 12: proto.HubPublish
-	(*ServiceStatus)(nil),  // 13: proto.ServiceStatus
-	(*Notice)(nil),         // 14: proto.Notice
-	(*UsersIn_User)(nil),   // 15: proto.UsersIn.User
-	(ResultCode)(0),        // 16: proto.ResultCode
+	(*ClientName)(nil),     // 9: proto.ClientName
+	(*UsersIn)(nil),        // 10: proto.UsersIn
+	(*Greet)(nil),          // 11: proto.Greet
+	(*Presence)(nil),       // 12: proto.Presence
+	(*DeliverREQ)(nil),     // 13: proto.DeliverREQ
+	(*DeliverACK)(nil),     // 14: proto.DeliverACK
+	(*MembersREQ)(nil),     // 15: proto.MembersREQ
+	(*MembersACK)(nil),     // 16: proto.MembersACK
+	(*HubSubscribe)(nil),   // 17: proto.HubSubscribe
+	(*HubUnsubscribe)(nil), // 18: proto.HubUnsubscribe
+	(*HubPublish)(nil),     // 19: proto.HubPublish
+	(*ServiceStatus)(nil),  // 20: proto.ServiceStatus
+	(*Notice)(nil),         // 21: proto.Notice
+	(*UsersIn_User)(nil),   // 22: proto.UsersIn.User
+	(*Presence_User)(nil),  // 23: proto.Presence.User
+	(ResultCode)(0),        // 24: proto.ResultCode
 }
 var file_proto_cluster_proto_depIdxs = []int32{
-	16, // 0: proto.LinkHelloACK.code:type_name -> proto.ResultCode
-	16, // 1: proto.ClientClosed.code:type_name -> proto.ResultCode
-	16, // 2: proto.ClientKick.code:type_name -> proto.ResultCode
-	15, // 3: proto.UsersIn.users:type_name -> proto.UsersIn.User
-	4,  // [4:4] is the sub-list for method output_type
-	4,  // [4:4] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	24, // 0: proto.LinkHelloACK.code:type_name -> proto.ResultCode
+	24, // 1: proto.ClientClosed.code:type_name -> proto.ResultCode
+	24, // 2: proto.ClientKick.code:type_name -> proto.ResultCode
+	22, // 3: proto.UsersIn.users:type_name -> proto.UsersIn.User
+	23, // 4: proto.Presence.here:type_name -> proto.Presence.User
+	23, // 5: proto.Presence.gone:type_name -> proto.Presence.User
+	23, // 6: proto.MembersACK.users:type_name -> proto.Presence.User
+	7,  // [7:7] is the sub-list for method output_type
+	7,  // [7:7] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_proto_cluster_proto_init() }
@@ -1091,7 +1630,7 @@ func file_proto_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_cluster_proto_rawDesc), len(file_proto_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

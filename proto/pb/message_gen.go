@@ -13,9 +13,13 @@ const (
 	ClientJoinID     uint16 = 61443
 	ClientKickID     uint16 = 27413
 	ClientLeaveID    uint16 = 54144
+	ClientNameID     uint16 = 7924
 	ClientOpenID     uint16 = 33445
+	DeliverACKID     uint16 = 44334
+	DeliverREQID     uint16 = 16967
 	EchoACKID        uint16 = 30690
 	EchoREQID        uint16 = 3323
+	GreetID          uint16 = 13131
 	HistoryACKID     uint16 = 117
 	HistoryREQID     uint16 = 38286
 	HubPublishID     uint16 = 13354
@@ -31,10 +35,13 @@ const (
 	LinkHelloREQID   uint16 = 24094
 	LoginACKID       uint16 = 46204
 	LoginREQID       uint16 = 18837
+	MembersACKID     uint16 = 2862
+	MembersREQID     uint16 = 41031
 	NoticeID         uint16 = 40438
 	PingACKID        uint16 = 16241
 	PlayerACKID      uint16 = 31152
 	PlayerREQID      uint16 = 3785
+	PresenceID       uint16 = 7369
 	RejectACKID      uint16 = 20352
 	RenameACKID      uint16 = 18651
 	RenameREQID      uint16 = 56820
@@ -160,6 +167,18 @@ func (m *ClientLeave) DecodeInPlace(b []byte) error { return decodeInPlace(m, b)
 // AppendTo appends m, encoded, to b.
 func (m *ClientLeave) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
+// MsgID returns ClientNameID.
+func (*ClientName) MsgID() uint16 { return ClientNameID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *ClientName) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *ClientName) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *ClientName) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
 // MsgID returns ClientOpenID.
 func (*ClientOpen) MsgID() uint16 { return ClientOpenID }
 
@@ -171,6 +190,30 @@ func (m *ClientOpen) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) 
 
 // AppendTo appends m, encoded, to b.
 func (m *ClientOpen) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns DeliverACKID.
+func (*DeliverACK) MsgID() uint16 { return DeliverACKID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *DeliverACK) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *DeliverACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *DeliverACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns DeliverREQID.
+func (*DeliverREQ) MsgID() uint16 { return DeliverREQID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *DeliverREQ) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *DeliverREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *DeliverREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns EchoACKID.
 func (*EchoACK) MsgID() uint16 { return EchoACKID }
@@ -195,6 +238,18 @@ func (m *EchoREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
 
 // AppendTo appends m, encoded, to b.
 func (m *EchoREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns GreetID.
+func (*Greet) MsgID() uint16 { return GreetID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *Greet) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *Greet) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *Greet) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns HistoryACKID.
 func (*HistoryACK) MsgID() uint16 { return HistoryACKID }
@@ -376,6 +431,30 @@ func (m *LoginREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
 // AppendTo appends m, encoded, to b.
 func (m *LoginREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
+// MsgID returns MembersACKID.
+func (*MembersACK) MsgID() uint16 { return MembersACKID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *MembersACK) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *MembersACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *MembersACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns MembersREQID.
+func (*MembersREQ) MsgID() uint16 { return MembersREQID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *MembersREQ) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *MembersREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *MembersREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
 // MsgID returns NoticeID.
 func (*Notice) MsgID() uint16 { return NoticeID }
 
@@ -423,6 +502,18 @@ func (m *PlayerREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
 
 // AppendTo appends m, encoded, to b.
 func (m *PlayerREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns PresenceID.
+func (*Presence) MsgID() uint16 { return PresenceID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *Presence) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *Presence) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *Presence) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
 // MsgID returns RejectACKID.
 func (*RejectACK) MsgID() uint16 { return RejectACKID }
@@ -625,12 +716,20 @@ func MessageName(id uint16) string {
 		return "ClientKick"
 	case ClientLeaveID:
 		return "ClientLeave"
+	case ClientNameID:
+		return "ClientName"
 	case ClientOpenID:
 		return "ClientOpen"
+	case DeliverACKID:
+		return "DeliverACK"
+	case DeliverREQID:
+		return "DeliverREQ"
 	case EchoACKID:
 		return "EchoACK"
 	case EchoREQID:
 		return "EchoREQ"
+	case GreetID:
+		return "Greet"
 	case HistoryACKID:
 		return "HistoryACK"
 	case HistoryREQID:
@@ -661,6 +760,10 @@ func MessageName(id uint16) string {
 		return "LoginACK"
 	case LoginREQID:
 		return "LoginREQ"
+	case MembersACKID:
+		return "MembersACK"
+	case MembersREQID:
+		return "MembersREQ"
 	case NoticeID:
 		return "Notice"
 	case PingACKID:
@@ -669,6 +772,8 @@ func MessageName(id uint16) string {
 		return "PlayerACK"
 	case PlayerREQID:
 		return "PlayerREQ"
+	case PresenceID:
+		return "Presence"
 	case RejectACKID:
 		return "RejectACK"
 	case RenameACKID:
@@ -716,7 +821,7 @@ func Messages() []MessageInfo {
 		},
 		{
 			ID: ChatREQID, Name: "ChatREQ",
-			Service: "social", Rule: Rule_AUTH, MaxSize: 4096,
+			Service: "social", Rule: Rule_AUTH, MaxSize: 4096, Rate: 10, Burst: 20,
 			New: func() Message { return new(ChatREQ) },
 		},
 		{
@@ -745,8 +850,20 @@ func Messages() []MessageInfo {
 			New: func() Message { return new(ClientLeave) },
 		},
 		{
+			ID: ClientNameID, Name: "ClientName",
+			New: func() Message { return new(ClientName) },
+		},
+		{
 			ID: ClientOpenID, Name: "ClientOpen",
 			New: func() Message { return new(ClientOpen) },
+		},
+		{
+			ID: DeliverACKID, Name: "DeliverACK",
+			New: func() Message { return new(DeliverACK) },
+		},
+		{
+			ID: DeliverREQID, Name: "DeliverREQ",
+			New: func() Message { return new(DeliverREQ) },
 		},
 		{
 			ID: EchoACKID, Name: "EchoACK",
@@ -758,11 +875,16 @@ func Messages() []MessageInfo {
 			New: func() Message { return new(EchoREQ) },
 		},
 		{
+			ID: GreetID, Name: "Greet",
+			New: func() Message { return new(Greet) },
+		},
+		{
 			ID: HistoryACKID, Name: "HistoryACK",
 			New: func() Message { return new(HistoryACK) },
 		},
 		{
 			ID: HistoryREQID, Name: "HistoryREQ",
+			Service: "social", Rule: Rule_AUTH, MaxSize: 256, Rate: 2, Burst: 10,
 			New: func() Message { return new(HistoryREQ) },
 		},
 		{
@@ -783,6 +905,7 @@ func Messages() []MessageInfo {
 		},
 		{
 			ID: JoinREQID, Name: "JoinREQ",
+			Service: "social", Rule: Rule_AUTH, MaxSize: 256, Rate: 5, Burst: 20,
 			New: func() Message { return new(JoinREQ) },
 		},
 		{
@@ -791,6 +914,7 @@ func Messages() []MessageInfo {
 		},
 		{
 			ID: LeaveREQID, Name: "LeaveREQ",
+			Service: "social", Rule: Rule_AUTH, MaxSize: 256, Rate: 5, Burst: 20,
 			New: func() Message { return new(LeaveREQ) },
 		},
 		{
@@ -819,6 +943,14 @@ func Messages() []MessageInfo {
 			New: func() Message { return new(LoginREQ) },
 		},
 		{
+			ID: MembersACKID, Name: "MembersACK",
+			New: func() Message { return new(MembersACK) },
+		},
+		{
+			ID: MembersREQID, Name: "MembersREQ",
+			New: func() Message { return new(MembersREQ) },
+		},
+		{
 			ID: NoticeID, Name: "Notice",
 			New: func() Message { return new(Notice) },
 		},
@@ -835,6 +967,10 @@ func Messages() []MessageInfo {
 			ID: PlayerREQID, Name: "PlayerREQ",
 			Service: "game", Rule: Rule_AUTH, MaxSize: 64, Rate: 10, Burst: 20,
 			New: func() Message { return new(PlayerREQ) },
+		},
+		{
+			ID: PresenceID, Name: "Presence",
+			New: func() Message { return new(Presence) },
 		},
 		{
 			ID: RejectACKID, Name: "RejectACK",
@@ -855,6 +991,7 @@ func Messages() []MessageInfo {
 		},
 		{
 			ID: SayREQID, Name: "SayREQ",
+			Service: "social", Rule: Rule_AUTH, MaxSize: 4608, Rate: 10, Burst: 20,
 			New: func() Message { return new(SayREQ) },
 		},
 		{
@@ -867,6 +1004,7 @@ func Messages() []MessageInfo {
 		},
 		{
 			ID: TopicREQID, Name: "TopicREQ",
+			Service: "social", Rule: Rule_AUTH, MaxSize: 2304, Rate: 1, Burst: 5,
 			New: func() Message { return new(TopicREQ) },
 		},
 		{
@@ -897,6 +1035,7 @@ func Messages() []MessageInfo {
 		},
 		{
 			ID: WhoREQID, Name: "WhoREQ",
+			Service: "social", Rule: Rule_AUTH, MaxSize: 256, Rate: 2, Burst: 10,
 			New: func() Message { return new(WhoREQ) },
 		},
 	}

@@ -173,7 +173,12 @@ func (m *LinkConfirm) plain() bool {
 }
 
 func (m *ClientOpen) plain() bool {
-	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetUid()) && utf8.ValidString(m.GetRemoteAddr())
+	for _, v := range m.GetGroups() {
+		if !utf8.ValidString(v) {
+			return false
+		}
+	}
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetUid()) && utf8.ValidString(m.GetRemoteAddr()) && utf8.ValidString(m.GetName())
 }
 
 func (m *ClientClosed) plain() bool {
@@ -193,7 +198,11 @@ func (m *ClientLeave) plain() bool {
 }
 
 func (m *BindBackendACK) plain() bool {
-	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetUid())
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetUid()) && utf8.ValidString(m.GetName())
+}
+
+func (m *ClientName) plain() bool {
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetName())
 }
 
 func (m *UsersIn) plain() bool {
@@ -207,6 +216,49 @@ func (m *UsersIn) plain() bool {
 
 func (m *UsersIn_User) plain() bool {
 	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetUid())
+}
+
+func (m *Greet) plain() bool {
+	return m == nil || m.unknownFields == nil
+}
+
+func (m *Presence) plain() bool {
+	for _, v := range m.GetHere() {
+		if !v.plain() {
+			return false
+		}
+	}
+	for _, v := range m.GetGone() {
+		if !v.plain() {
+			return false
+		}
+	}
+	return m == nil || m.unknownFields == nil
+}
+
+func (m *Presence_User) plain() bool {
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetUid()) && utf8.ValidString(m.GetName())
+}
+
+func (m *DeliverREQ) plain() bool {
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetUid())
+}
+
+func (m *DeliverACK) plain() bool {
+	return m == nil || m.unknownFields == nil
+}
+
+func (m *MembersREQ) plain() bool {
+	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetGroup())
+}
+
+func (m *MembersACK) plain() bool {
+	for _, v := range m.GetUsers() {
+		if !v.plain() {
+			return false
+		}
+	}
+	return m == nil || m.unknownFields == nil
 }
 
 func (m *HubSubscribe) plain() bool {

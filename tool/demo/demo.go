@@ -122,7 +122,7 @@ func (d *demo) start(ctx context.Context) (err error) {
 		}
 		for i := range max(1, d.counts[name]) {
 			args := []string{"-sdaddr=" + d.memsdAddr, fmt.Sprintf("-svcindex=%d", i)}
-			if name == "login" || name == "game" {
+			if name == "login" || name == "game" || name == "social" {
 				args = append(args, "-database=sqlite:"+filepath.Join(d.home, "cellmesh.db"))
 			}
 			if _, err := d.spawn(fmt.Sprintf("%s-%d", name, i), name, args...); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/davyxu/cellmesh_demo/basefx/link"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
@@ -78,8 +79,13 @@ func (s *Server) clientOpen(l *link.Link, id uint64, m *pb.ClientOpen) error {
 	if err != nil {
 		return err
 	}
-	c.who.Store(&Identity{m.Uid, m.Epoch, m.Features})
-	if err := c.box.Post(item{kind: opened}); err != nil {
+	who := &Identity{UID: m.Uid, Epoch: m.Epoch, Features: m.Features, Name: m.Name}
+	c.who.Store(who)
+	c.setGroups(m.Groups)
+	if s.greets {
+		s.presence.enter(who, a)
+	}
+	if err := s.welcome(c); err != nil {
 		s.logFailure(c, "ClientOpen", err) // as good as impossible: more messages wait than an unverified client can send
 	}
 	return nil
@@ -117,14 +123,18 @@ func (a *agent) client(id uint64) (*Client, error) {
 	return c, nil
 }
 
+// known is the client that the agent numbers id, nil if it is not known.
+func (a *agent) known(id uint64) *Client {
+	if slot := int(uint32(id)); slot < len(a.clients) && a.clients[slot] != nil && a.clients[slot].id == id {
+		return a.clients[slot]
+	}
+	return nil
+}
+
 // drop forgets a client, if it is known, and closes what it has here.
 func (a *agent) drop(id uint64, reason string) {
-	slot := int(uint32(id))
-	if slot >= len(a.clients) {
-		return
-	}
-	if c := a.clients[slot]; c != nil && c.id == id {
-		a.clients[slot] = nil
+	if c := a.known(id); c != nil {
+		a.clients[uint32(id)] = nil
 		c.box.Close(item{kind: closed, reason: reason})
 	}
 }
@@ -180,6 +190,10 @@ func (a *agent) Down(reason error) {
 	a.srv.mu.Lock()
 	delete(a.srv.agents, a.link)
 	a.srv.mu.Unlock()
+	a.srv.calls.lose(a.link)
+	if a.srv.greets {
+		a.srv.presence.lose(a, time.Now())
+	}
 	for _, c := range a.clients {
 		if c != nil {
 			c.box.Close(item{kind: closed, reason: fmt.Sprintf("agent %s: %v", a.link.ID, reason)})

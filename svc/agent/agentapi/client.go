@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"google.golang.org/protobuf/proto"
@@ -18,6 +19,7 @@ type Identity struct {
 	UID      string
 	Epoch    uint64 // of this login of the uid: of two the higher one is right
 	Features uint32 // sum of pb.VerifyREQ_Feature values: what the client understands beyond the old messages
+	Name     string // the player's, at most MaxName bytes; "" before somebody has said it
 }
 
 // Client is one client connection of one agent, as this backend knows it. Its
@@ -33,6 +35,9 @@ type Client struct {
 	who     atomic.Pointer[Identity]
 	waiting atomic.Int64 // bytes of messages in box
 	box     mailbox.Mailbox[item]
+
+	joining sync.Mutex // of Join and Leave; before that of the link
+	groups  []string   // under joining
 }
 
 // Who is the client's identity; the zero Identity before it is verified.
@@ -54,7 +59,10 @@ func (c *Client) Agent() string { return c.link.ID }
 // that. Only for handlers of the client's own messages: it leaves together with
 // the reply.
 func (c *Client) Bind(who Identity) error {
-	m := &pb.BindBackendACK{Uid: who.UID, Epoch: who.Epoch, Features: who.Features}
+	if err := checkName(who.Name); err != nil {
+		return fmt.Errorf("bind client: %w", err)
+	}
+	m := &pb.BindBackendACK{Uid: who.UID, Epoch: who.Epoch, Features: who.Features, Name: who.Name}
 	body, err := proto.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("bind client: %w", err)
@@ -98,24 +106,6 @@ func (c *Client) append(m pb.Message, buf *[]byte) (err error) {
 		return fmt.Errorf("%w: to %s: %w", errLost, c.link.ID, err)
 	}
 	return nil
-}
-
-// Join puts the client into a group, kept by its agent until the client leaves
-// or its connection ends. A name has 1 to 255 bytes and means the same to all
-// services. A client is in 256 groups at most.
-func (c *Client) Join(group string) error {
-	if err := checkGroup(group); err != nil {
-		return err
-	}
-	return c.control(&pb.ClientJoin{Group: group})
-}
-
-// Leave takes the client out of a group.
-func (c *Client) Leave(group string) error {
-	if err := checkGroup(group); err != nil {
-		return err
-	}
-	return c.control(&pb.ClientLeave{Group: group})
 }
 
 // Do runs f in the client's turn: after what waits already, never beside one of

@@ -9,5 +9,7 @@
 //
 // Open server.go first, then client.go; agent.go is what one agent's link
 // brings, run.go how it is handled, push.go what goes to many clients at once,
-// users.go how a uid keeps to one session.
+// groups.go which of them belong together, users.go how a uid keeps to one
+// session. A service that wants to know everybody who is online calls
+// [Server.Greet]: greet.go, presence.go, and ask.go for what it can ask then.
 package agentapi

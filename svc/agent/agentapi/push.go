@@ -8,14 +8,35 @@ import (
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 )
 
-// Broadcast sends m to every verified client of every agent. The body is
-// encoded once, and each agent gets it once.
-func (s *Server) Broadcast(m pb.Message) error {
-	body, err := marshalAppend(nil, m)
+// Audience is whom a message is for.
+type Audience struct {
+	Group string // its members; "": every verified client
+	// Features masks: of those only clients that have all of With and none of
+	// Without.
+	With, Without uint32
+}
+
+// Push sends m to an audience on every agent: encoded once, one frame per agent.
+func (s *Server) Push(to Audience, m pb.Message) error {
+	var body []byte
+	kind := link.ToAll
+	if to.Group != "" {
+		if err := checkGroup(to.Group); err != nil {
+			return err
+		}
+		kind, body = link.ToGroup, link.AppendGroup(nil, to.Group)
+	}
+	body, err := marshalAppend(body, m)
 	if err != nil {
 		return err
 	}
-	return s.toAgents(link.ToAll, m.MsgID(), body)
+	return s.toAgents(kind, link.NewFilter(to.With, to.Without), m.MsgID(), body)
+}
+
+// Broadcast sends m to every verified client of every agent. The body is
+// encoded once, and each agent gets it once.
+func (s *Server) Broadcast(m pb.Message) error {
+	return s.Push(Audience{}, m)
 }
 
 // SendGroup sends m to the members of a group on every agent: encoded once,
@@ -24,24 +45,13 @@ func (s *Server) SendGroup(group string, m pb.Message) error {
 	if err := checkGroup(group); err != nil {
 		return err
 	}
-	body, err := marshalAppend(link.AppendGroup(nil, group), m)
-	if err != nil {
-		return err
-	}
-	return s.toAgents(link.ToGroup, m.MsgID(), body)
+	return s.Push(Audience{Group: group}, m)
 }
 
-func checkGroup(group string) error {
-	if group == "" || len(group) > link.MaxGroup {
-		return fmt.Errorf("group name of %d bytes: 1 to %d are allowed", len(group), link.MaxGroup)
-	}
-	return nil
-}
-
-func (s *Server) toAgents(kind link.Kind, id uint16, body []byte) error {
+func (s *Server) toAgents(kind link.Kind, filter link.Filter, id uint16, body []byte) error {
 	var all []error
 	for _, l := range s.links.Named("agent") {
-		all = append(all, s.push(l, kind, id, body))
+		all = append(all, s.push(l, kind, filter, id, body))
 	}
 	return errors.Join(all...)
 }
@@ -62,7 +72,7 @@ func (s *Server) SendTo(clients []*Client, m pb.Message) error {
 		for len(list) > 0 {
 			n := min(len(list), maxList)
 			body := append(link.AppendList(nil, list[:n]), message...)
-			all = append(all, s.push(l, link.ToMany, m.MsgID(), body))
+			all = append(all, s.push(l, link.ToMany, 0, m.MsgID(), body))
 			list = list[n:]
 		}
 	}
@@ -75,8 +85,8 @@ const maxList = 100_000
 
 // push sends one frame for clients. It does not ask whether somebody else is
 // going to flush: that may be a mailbox whose next handler blocks.
-func (s *Server) push(l *link.Link, kind link.Kind, id uint16, body []byte) error {
-	if _, err := l.Append(kind, 0, id, body); err != nil {
+func (s *Server) push(l *link.Link, kind link.Kind, filter link.Filter, id uint16, body []byte) error {
+	if _, err := l.Append(kind, uint64(filter), id, body); err != nil {
 		s.lost.Add(1)
 		return fmt.Errorf("to %s: %w", l.ID, err)
 	}

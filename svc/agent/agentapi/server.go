@@ -43,10 +43,15 @@ type Server struct {
 	ctx      context.Context
 	log      *slog.Logger
 	failures *rarely.Log // a client can cause failures as often as it likes
+	app      *basefx.App
 	links    *link.Links
 	handler  Handler
 	blocks   func(id uint16) bool // nil: nothing is known to
 	users    users
+	greets   bool // Greet was called
+	presence presence
+	welcomes welcomes
+	calls    calls
 	boxes    mailbox.Group
 	bufs     sync.Pool // *[]byte: copies of bodies that wait, encoded replies
 
@@ -61,7 +66,7 @@ type Server struct {
 // Serve accepts links and handles what agents bring. ctx is the one that
 // Start was given.
 func Serve(ctx context.Context, app *basefx.App, h Handler) (*Server, error) {
-	s := &Server{ctx: ctx, log: app.Logger("clients"), failures: rarely.New(), links: app.Links, handler: h, agents: map[*link.Link]*agent{}}
+	s := &Server{ctx: ctx, log: app.Logger("clients"), failures: rarely.New(), app: app, links: app.Links, handler: h, agents: map[*link.Link]*agent{}}
 	s.bufs.New = func() any { b := make([]byte, 0, 256); return &b }
 	if b, ok := h.(Blocker); ok {
 		s.blocks = b.Blocks
@@ -71,6 +76,10 @@ func Serve(ctx context.Context, app *basefx.App, h Handler) (*Server, error) {
 	app.Links.OnUp(s.tellUsers)
 	link.Handle(app.Links, s.clientOpen)
 	link.Handle(app.Links, s.clientClosed)
+	link.Handle(app.Links, s.clientName)
+	link.Handle(app.Links, s.heard)
+	link.Handle(app.Links, func(l *link.Link, _ uint64, m *pb.DeliverACK) error { s.calls.answer(l, m.Call, m); return nil })
+	link.Handle(app.Links, func(l *link.Link, _ uint64, m *pb.MembersACK) error { s.calls.answer(l, m.Call, m); return nil })
 	app.Finally(s.boxes.Wait)
 	app.Gauge("backend_clients", "Clients this backend knows.", nil, func() float64 { return float64(s.clients.Load()) })
 	for _, m := range []struct {

@@ -352,7 +352,7 @@ func TestLife(t *testing.T) {
 	}
 	a.control(t, id, &pb.ClientOpen{}) // knows nothing yet
 	say()
-	a.control(t, id, &pb.ClientOpen{Uid: "alice", Epoch: 3, Features: 1})
+	a.control(t, id, &pb.ClientOpen{Uid: "alice", Epoch: 3, Features: 1, Name: "Al"})
 	say()
 	a.control(t, number(9, 5), &pb.ClientClosed{}) // somebody else
 	a.control(t, number(1, 4_000_000), &pb.ClientClosed{})
@@ -365,8 +365,8 @@ func TestLife(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		want := []string{
-			`message of "", false`, `opened {alice 3 1}`, `message of "alice", true`, `message of "alice", true`, `closed "alice": left`,
-			`message of "", false`, `closed "": its place was given to another client`, `opened {bob 0 0}`,
+			`message of "", false`, `opened {alice 3 1 Al}`, `message of "alice", true`, `message of "alice", true`, `closed "alice": left`,
+			`message of "", false`, `closed "": its place was given to another client`, `opened {bob 0 0 }`,
 		}
 		slices.Sort(want[4:]) // of different clients
 		got := slices.Clone(events)

@@ -52,8 +52,16 @@ func (b *backend) Frame(f link.Frame) error {
 		if !ok {
 			return fmt.Errorf("agent: %s sent a group name longer than its frame", b.link.ID)
 		}
+		if f.Client != 0 {
+			b.g.groups.each(group, b.filtered(f, body))
+			break
+		}
 		b.g.groups.each(group, func(c *client) { b.append(c, f.ID, body) })
 	case link.ToAll:
+		if f.Client != 0 {
+			b.g.slots.each(b.filtered(f, f.Body))
+			break
+		}
 		b.g.slots.each(func(c *client) {
 			if c.user.Load() != nil {
 				b.append(c, f.ID, f.Body)
@@ -61,6 +69,15 @@ func (b *backend) Frame(f link.Frame) error {
 		})
 	}
 	return nil
+}
+
+// filtered appends a message for those that its filter passes.
+func (b *backend) filtered(f link.Frame, body []byte) func(*client) {
+	return func(c *client) {
+		if u := c.user.Load(); u != nil && link.Filter(f.Client).Passes(u.features) {
+			b.append(c, f.ID, body)
+		}
+	}
 }
 
 func (b *backend) append(c *client, id uint16, body []byte) {

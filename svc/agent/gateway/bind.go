@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/davyxu/cellmesh_demo/basefx/link"
@@ -50,12 +52,12 @@ func (c *client) backend(rule *route.Rule, body []byte) *link.Link {
 	return l
 }
 
-// pick is the wished instance if it is linked, else any that discovery shows
-// as ready, else any. A patient caller gets nobody else while the wished one is
+// pick is the wished instance if it is linked, else of those that discovery
+// shows as ready the one with the fewest of our clients, else any. A patient caller gets nobody else while the wished one is
 // about to be linked. With nil it says what is missing.
 func (g *Gateway) pick(service, wished string, dead *link.Link, patient bool) (best *link.Link, missing string) {
 	snap := g.registry.Snapshot()
-	score, same := -1, 0
+	score, crowd, same := -1, 0, 0
 	for _, l := range g.links.Named(service) {
 		if l == dead || l.Ended() != nil {
 			continue
@@ -67,10 +69,11 @@ func (g *Gateway) pick(service, wished string, dead *link.Link, patient bool) (b
 		if l.ID == wished {
 			s = 2
 		}
+		n := g.crowds.of(l)
 		switch {
-		case s > score:
-			best, score, same = l, s, 1
-		case s == score: // each of the equals is as likely
+		case s > score || s == score && n < crowd:
+			best, score, crowd, same = l, s, n, 1
+		case s == score && n == crowd: // each of the equals is as likely
 			if same++; rand.IntN(same) == 0 {
 				best = l
 			}
@@ -107,20 +110,33 @@ func (c *client) bind(service string, l, dead *link.Link) *link.Link {
 	return l
 }
 
-// introduce tells the backend at l who the client is.
+// introduce tells the backend at l who the client is. The caller holds mu.
 func (c *client) introduce(l *link.Link, u *user) {
-	l.Send(c.id, &pb.ClientOpen{Uid: u.uid, Epoch: u.epoch, Features: u.features, RemoteAddr: c.session.RemoteAddr().String()})
+	l.Send(c.id, c.introduction(u))
+}
+
+// introduction is what a backend is told about the client. The caller holds mu.
+func (c *client) introduction(u *user) *pb.ClientOpen {
+	return &pb.ClientOpen{
+		Uid: u.uid, Epoch: u.epoch, Features: u.features, Name: u.name,
+		RemoteAddr: c.session.RemoteAddr().String(), Groups: slices.Sorted(maps.Keys(c.groups)),
+	}
 }
 
 // replace makes l the binding for service. The caller holds mu.
 func (c *client) replace(service string, l *link.Link) {
-	next := []binding{{service, l}}
+	next := make([]binding, 1, len(c.bound())+1)
+	next[0] = binding{service, l}
+	var old *link.Link
 	for _, b := range c.bound() {
 		if b.service != service {
 			next = append(next, b)
+		} else {
+			old = b.link
 		}
 	}
 	c.bindings.Store(&next)
+	c.g.crowds.move(old, l)
 }
 
 // bindBackend is a backend saying who the client is, and that it handles it.
@@ -159,7 +175,7 @@ func (g *Gateway) bindUser(c *client, l *link.Link, m *pb.BindBackendACK) (ended
 	if !ok {
 		return c
 	}
-	u = &user{uid: m.Uid, epoch: m.Epoch, features: m.Features}
+	u = &user{uid: m.Uid, name: m.Name, epoch: m.Epoch, features: m.Features}
 	for _, b := range c.bound() {
 		if b.link != l { // knew an unverified client
 			c.introduce(b.link, u)
@@ -167,6 +183,8 @@ func (g *Gateway) bindUser(c *client, l *link.Link, m *pb.BindBackendACK) (ended
 	}
 	c.user.Store(u) // from here on the client's auth messages pass, behind the introductions
 	c.session.SetReadDeadline(noDeadline)
+	g.feeds.changed(m.Uid, 0)
+	g.greetings.verified(c)
 	g.log.Debug("client bound", "uid", m.Uid, "epoch", m.Epoch, "backend", l.ID)
 	return older
 }

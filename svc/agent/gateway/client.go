@@ -39,6 +39,7 @@ type client struct {
 // user is who a client is.
 type user struct {
 	uid      string
+	name     string // the player's, "" before somebody has said it
 	epoch    uint64
 	features uint32
 }
@@ -139,7 +140,11 @@ func (c *client) Closed(reason error) {
 	c.mu.Unlock()
 	c.g.groups.leaveAll(c, groups)
 	c.g.users.leave(c)
+	if u := c.user.Load(); u != nil {
+		c.g.feeds.changed(u.uid, u.epoch)
+	}
 	for _, b := range c.bound() {
+		c.g.crowds.move(b.link, nil)
 		b.link.Send(c.id, &pb.ClientClosed{Code: codeOf(reason), Reason: reason.Error()}) // fails only if the link has ended: then the backend knows
 	}
 	why := label(reason)

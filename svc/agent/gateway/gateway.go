@@ -8,7 +8,8 @@
 // them; closing.go has the reasons for which a connection ends; features.go
 // reads what a client understands; slots.go finds a client by its number,
 // users.go by its uid, which has one session at a time, groups.go those of a
-// group.
+// group. greetings.go introduces clients to services before they have a message
+// for them, presence.go tells backends who is here, ask.go answers what they ask.
 package gateway
 
 import (
@@ -55,7 +56,11 @@ type Gateway struct {
 	groups   groups
 	users    users
 	away     away
+	crowds   crowds
+	feeds    feeds
 	settings *discovery.Config[settings]
+
+	greetings *greetings
 
 	featuresField protowire.Number // of VerifyREQ
 
@@ -112,6 +117,13 @@ func (g *Gateway) Start(ctx context.Context, app *basefx.App) (err error) {
 	link.Handle(g.links, g.clientKick)
 	link.Handle(g.links, g.clientJoin)
 	link.Handle(g.links, g.clientLeave)
+	link.Handle(g.links, g.clientName)
+	link.Handle(g.links, g.greet)
+	link.Handle(g.links, g.deliver)
+	link.Handle(g.links, g.members)
+	g.greetings = newGreetings(g)
+	g.links.OnDown(g.greetings.lost)
+	g.links.OnDown(g.feeds.end)
 	app.Need("routes", g.needRules)
 	app.NeedLink("game")
 	app.Need("backends", g.needLinks)

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -23,6 +24,7 @@ import (
 type stub struct {
 	*cluster.Process
 	clients *agentapi.Server
+	greets  bool // wants to be introduced to everybody at once
 
 	mu     sync.Mutex
 	events []string
@@ -32,13 +34,25 @@ type stub struct {
 // stub starts a stub backend and waits until it is ready.
 func (r *rig) stub(t testing.TB, name string, flags ...string) *stub {
 	t.Helper()
-	s := &stub{byUID: map[string]*agentapi.Client{}}
+	return r.start(name, &stub{byUID: map[string]*agentapi.Client{}}, flags...)
+}
+
+// greeter starts a stub social that wants to know everybody.
+func (r *rig) greeter(t testing.TB, flags ...string) *stub {
+	t.Helper()
+	return r.start("social", &stub{byUID: map[string]*agentapi.Client{}, greets: true}, flags...)
+}
+
+func (r *rig) start(name string, s *stub, flags ...string) *stub {
 	s.Process = r.LaunchAs(name, func(*flag.FlagSet) basefx.Service { return s }, flags...).WaitReady()
 	return s
 }
 
 func (s *stub) Start(ctx context.Context, app *basefx.App) (err error) {
 	s.clients, err = agentapi.Serve(ctx, app, s)
+	if s.greets && err == nil {
+		s.clients.Greet()
+	}
 	return err
 }
 
@@ -67,7 +81,7 @@ func (s *stub) Message(_ context.Context, c *agentapi.Client, id uint16, body []
 		if err := proto.Unmarshal(body, &m); err != nil {
 			return nil, err
 		}
-		if err := c.Bind(agentapi.Identity{UID: m.GameToken, Epoch: 1, Features: m.Features}); err != nil {
+		if err := c.Bind(agentapi.Identity{UID: m.GameToken, Epoch: 1, Features: m.Features, Name: strings.ToTitle(m.GameToken)}); err != nil {
 			return nil, err
 		}
 		s.know(c)

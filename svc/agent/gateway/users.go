@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -102,6 +104,30 @@ func (s *users) leave(c *client) {
 	if s.in[u.uid].client == c {
 		delete(s.in, u.uid)
 	}
+}
+
+// client is the one that a uid has, nil if there is none.
+func (s *users) client(uid string) *client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.in[uid].client
+}
+
+// who is who has the uid, as it is known to all; nil if nobody does.
+func (s *users) who(uid string) *user {
+	if c := s.client(uid); c != nil {
+		if u := c.user.Load(); u != nil && u.uid == uid {
+			return u
+		}
+	}
+	return nil
+}
+
+// uids are all that have a client.
+func (s *users) uids() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.in))
 }
 
 func (s *users) count() int {

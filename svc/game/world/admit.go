@@ -27,13 +27,15 @@ func (w *World) verify(ctx context.Context, c *agentapi.Client, req *pb.VerifyRE
 	}
 	who := agentapi.Identity{UID: grant.UID, Epoch: grant.Epoch, Features: req.Features}
 	p := w.newPlayer(c, who)
-	if _, err := w.load(ctx, p); err != nil { // from here on no earlier login can write
+	data, err := w.load(ctx, p) // from here on no earlier login can write
+	if err != nil {
 		if errors.Is(err, store.ErrNotOwner) {
 			return nil, w.refuse(c, loginapi.ErrSuperseded)
 		}
 		code, reason, err := w.explain(p, err)
 		return &pb.VerifyACK{Result: code, Reason: reason}, err
 	}
+	who.Name = data.Name
 	if err := c.Bind(who); err != nil {
 		return nil, err
 	}
@@ -79,11 +81,13 @@ var refusals = []struct {
 func (w *World) Opened(ctx context.Context, c *agentapi.Client) error {
 	p := w.newPlayer(c, c.Who())
 	w.enter(p)
-	_, err := w.load(ctx, p)
+	data, err := w.load(ctx, p)
 	if err != nil { // it is tried again when the data is needed
 		_, _, err = w.explain(p, err)
+		return err
 	}
-	return err
+	w.tellName(p, data.Name)
+	return nil
 }
 
 func (w *World) enter(p *Player) {

@@ -65,7 +65,20 @@ func (w *World) rename(ctx context.Context, p *Player, req *pb.RenameREQ) (*pb.R
 		code, reason, err := w.explain(p, err)
 		return &pb.RenameACK{Result: code, Reason: reason, RequestId: req.RequestId}, err
 	}
+	if is, err := w.load(ctx, p); err == nil { // not e's: the request may be an old one
+		w.tellName(p, is.Name)
+	}
 	return &pb.RenameACK{RequestId: e.RequestID, Name: e.After.Name, Revision: e.Revision}, nil
+}
+
+// tellName tells everybody who knows the player the name it has, if that is news.
+func (w *World) tellName(p *Player, name string) {
+	if p.Client.Who().Name == name {
+		return
+	}
+	if err := p.Client.SetName(name); err != nil { // its agent is gone, and the player with it
+		w.app.Log.Debug("the player's name was not told", "uid", p.UID, "err", err)
+	}
 }
 
 // refusalCodes are what a client is told about what the rules refuse.
