@@ -122,11 +122,13 @@ func (t *talker) joined(m *pb.JoinACK) {
 	}
 }
 
-// say says a line. In a room that the robot is not in yet it looks who is there,
-// which is in order too.
+// say says a line; if the robot is not in its room yet, in private instead.
 func (t *talker) say(c channel, due time.Duration) {
 	if !t.canSay(c) {
-		t.who(due)
+		c = toPartner
+	}
+	if !t.canSay(c) {
+		t.r.After(player.AfterRefusal, t.r.Again)
 		return
 	}
 	t.asked++
