@@ -19,6 +19,8 @@ type meter struct {
 	end      time.Time
 	cpu      time.Duration // taken before start; then while measuring
 	timeline []robotapi.Second
+	part     *hdrhistogram.Histogram // scratch: an operation in an interval
+	all      *hdrhistogram.Histogram // scratch: all of them
 
 	failed, broken int64 // errors and violations until then
 }
@@ -32,7 +34,7 @@ type measured struct {
 // watch lets the robots warm up, measures, and tells every second how it goes.
 func (c *Crew) watch() *meter {
 	c.pass(c.flags.warmup, time.Now(), nil)
-	m := &meter{crew: c, cpu: cpuTime(), start: time.Now()}
+	m := &meter{crew: c, cpu: cpuTime(), start: time.Now(), part: tally.NewHistogram(), all: tally.NewHistogram()}
 	for _, op := range c.tally.Ops() {
 		op.Take(nil)
 		m.ops = append(m.ops, measured{op, tally.NewHistogram()})
@@ -91,12 +93,13 @@ func (c *Crew) present() int {
 
 // interval books what was counted since the last call, and tells it.
 func (m *meter) interval() {
-	now, all := time.Now(), tally.NewHistogram()
+	now, part, all := time.Now(), m.part, m.all
+	all.Reset()
 	took := now.Sub(m.last)
 	s := robotapi.Second{At: now.Sub(m.start).Seconds(), Online: m.crew.present(), Ops: []robotapi.OpSecond{}}
 	m.findOps()
 	for _, o := range m.ops {
-		part := tally.NewHistogram()
+		part.Reset()
 		o.op.Take(part)
 		o.sum.Merge(part)
 		all.Merge(part)
