@@ -58,7 +58,7 @@ func TestCluster(t *testing.T) {
 		{"echo", []string{"-n=5", "-idle=3"}},
 		{"echo", []string{"-n=5", "-inflight=8", "-commtype=ws", "-size=300"}},
 		{"echo", []string{"-n=5", "-rate=100", "-source=127.0.1.1-127.0.1.3", "-ramp=1000"}},
-		{"deliver", []string{"-n=5", "-scenario=broadcast"}},
+		{"deliver", []string{"-n=5", "-scenario=broadcast", "-think=50ms"}},
 	} {
 		r := mustRun(t, append(test.args, login)...)
 		if r.Online != r.Robots || r.IdleIn != r.Idle || r.ViolationCount+int64(len(r.Errors)) > 0 {

@@ -25,6 +25,7 @@ type foreign struct {
 	clients []*foreignClient
 	players map[string]*foreignPlayer
 	lineID  uint64
+	heard   map[string][]uint16 // message IDs but heartbeats', by uid
 }
 
 // faults are what a foreign server does wrong, nothing if nil.
@@ -52,7 +53,7 @@ func startForeign(t *testing.T, f faults) *foreign {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := &foreign{addr: l.Addr().String(), faults: f, players: map[string]*foreignPlayer{}}
+	srv := &foreign{addr: l.Addr().String(), faults: f, players: map[string]*foreignPlayer{}, heard: map[string][]uint16{}}
 	a := &cellnet.Acceptor{Config: &cellnet.Config{Framing: cellnet.ClientFraming}, WebSocket: true, Open: srv.open}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -74,6 +75,9 @@ func (c *foreignClient) Frame(b []byte) error {
 	c.srv.mu.Lock()
 	defer c.srv.mu.Unlock()
 	body := bytes.Clone(b[2:])
+	if id := cellnet.MessageID(b); id != pb.PingACKID {
+		c.srv.heard[c.uid] = append(c.srv.heard[c.uid], id)
+	}
 	switch id := cellnet.MessageID(b); id {
 	case pb.PingACKID:
 		return c.Send(b, nil)
