@@ -151,7 +151,7 @@ func TestFaultsAreCaught(t *testing.T) {
 		t.Run(fmt.Sprint(test.scenario, test.inflight, " ", test.name), func(t *testing.T) {
 			t.Parallel()
 			f := startForeign(t, test.faults)
-			report, out, err := run(t, "-noverify-token", "-agent="+f.addr, "-n=2", "-scenario="+test.scenario, fmt.Sprint("-inflight=", test.inflight), "-think=1ms", "-for=400ms", "-grace=500ms")
+			report, out, err := run(t, "-noverify-token", "-agent="+f.addr, "-n=2", "-scenario="+test.scenario, fmt.Sprint("-inflight=", test.inflight), "-think=1ms", "-for=250ms", "-grace=300ms")
 			if err == nil || !strings.Contains(err.Error(), "promises broken") {
 				t.Fatalf("error is %v\n%s", err, out)
 			}

@@ -2,6 +2,7 @@ package crew
 
 import (
 	"bytes"
+	"context"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -11,6 +12,9 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
+	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/game/gameapi"
 	"github.com/davyxu/cellmesh_demo/svc/robot/player"
 	"github.com/davyxu/cellmesh_demo/svc/robot/robotapi"
@@ -100,6 +104,42 @@ func TestCompareLedger(t *testing.T) {
 		n, all := c.tally.Violations()
 		if int(n) != test.want || n > 0 && all[0].Kind != robotapi.Ledger {
 			t.Errorf("%s: %d violations, want %d: %+v", test.name, n, test.want, all)
+		}
+	}
+}
+
+// Connections that only heartbeat are owed a reason for their end as well.
+func TestGuest(t *testing.T) {
+	for _, test := range []struct {
+		farewell *pb.RejectACK
+		err      error
+		want     string
+	}{
+		{&pb.RejectACK{Code: pb.ResultCode_ShuttingDown}, io.EOF, "closed: ShuttingDown, 0 violations"},
+		{&pb.RejectACK{MsgId: 7, Code: pb.ResultCode_RateLimited}, io.EOF, "closed: eof, 1 violations"},
+		{nil, io.EOF, "closed: eof, 1 violations"},
+		{nil, context.Canceled, ", 0 violations"},
+	} {
+		c := &Crew{run: player.NewRun(player.Options{}, nil)}
+		c.guests.Add(1)
+		g := &guest{crew: c, uid: "robot7", idle: true}
+		if test.farewell != nil {
+			body, err := proto.Marshal(test.farewell)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := g.Message(pb.RejectACKID, body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		g.Closed(test.err)
+		code := ""
+		if all := c.tally.Errors(); len(all) > 0 {
+			code = all[0].Code
+		}
+		n, _ := c.tally.Violations()
+		if got := fmt.Sprintf("%s, %d violations", code, n); got != test.want || c.guests.Load() != 0 {
+			t.Errorf("%v after %v: %s, %d there", test.err, test.farewell, got, c.guests.Load())
 		}
 	}
 }

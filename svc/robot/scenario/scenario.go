@@ -32,7 +32,7 @@ type Scenario struct {
 func All() []Scenario {
 	return []Scenario{
 		{Name: "echo", Does: "EchoREQ to the game and back; every reply is checked", Play: echo},
-		{Name: "greet", Does: "everybody says hello in world chat, and again when it is heard; the example", Play: greet, Think: time.Second},
+		{Name: "greet", Does: "says hello to the world", Play: greet, Think: time.Second},
 		{Name: "broadcast", Does: "the first robot says lines of world chat, all robots check that they hear each", Play: broadcast},
 		{Name: "chat", Does: "lines to the world, to rooms and to one another; everybody checks what is due to be heard", Play: chat, Think: time.Second, Features: pb.VerifyREQ_Lines},
 		{Name: "grow", Does: "claim and upgrade until poor, and again; every change is checked, and the money of all", Play: grow, Think: 100 * time.Millisecond},

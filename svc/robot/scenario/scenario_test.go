@@ -3,6 +3,7 @@ package scenario
 import (
 	"bytes"
 	"encoding/binary"
+	"os"
 	"strings"
 	"testing"
 	"testing/quick"
@@ -55,6 +56,27 @@ func TestFind(t *testing.T) {
 	}
 	if _, err := Find("dance"); err == nil || !strings.Contains(err.Error(), "dance") {
 		t.Errorf("unknown scenario: %v", err)
+	}
+}
+
+// The example of the READMEs is a scenario of this program, as it stands there.
+func TestReadmeExample(t *testing.T) {
+	read := func(file string) string {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.ReplaceAll(string(text), "\t", "    ")
+	}
+	_, function, _ := strings.Cut(read("greet.go"), "// greet ")
+	line := `{Name: "greet", Does: "says hello to the world", Play: greet, Think: time.Second},`
+	for _, file := range []string{"README.md", "README_zh.md"} {
+		if text := read("../../../" + file); !strings.Contains(text, "```go\n// greet "+function+"```") || !strings.Contains(text, "`"+line+"`") {
+			t.Errorf("%s does not have greet.go's function and its line in All", file)
+		}
+	}
+	if !strings.Contains(read("scenario.go"), line) {
+		t.Errorf("All does not have the line %s", line)
 	}
 }
 
