@@ -36,7 +36,7 @@ type Report struct {
 
 	Errors         []Error     `json:"errors"`          // whole run, the most frequent first
 	ViolationCount int64       `json:"violation_count"` // whole run
-	Violations     []Violation `json:"violations"`      // the first few
+	Violations     []Violation `json:"violations"`      // the first few of each kind
 }
 
 // Op is one kind of operation.

@@ -14,9 +14,9 @@ import (
 	"github.com/davyxu/cellmesh_demo/svc/robot/robotapi"
 )
 
-// maxTold is how many violations are kept in full. One fault tends to break
-// promises by the thousand; the first few tell what it was.
-const maxTold = 20
+// maxTold is how many violations of a kind are kept in full. One fault tends to
+// break promises by the thousand; the first few tell what it was.
+const maxTold = 6
 
 // maxText is how long each text of a violation may be, in bytes.
 const maxText = 1000
@@ -28,6 +28,7 @@ type Tally struct {
 	errors     map[string]*robotapi.Error
 	failed     int64
 	violations int64
+	kinds      map[string]int // how many are told
 	told       []robotapi.Violation
 }
 
@@ -76,7 +77,11 @@ func (t *Tally) Violation(kind, uid string, at time.Duration, expected, seen str
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.violations++
-	if len(t.told) < maxTold {
+	if t.kinds[kind] < maxTold {
+		if t.kinds == nil {
+			t.kinds = map[string]int{}
+		}
+		t.kinds[kind]++
 		t.told = append(t.told, robotapi.Violation{Kind: kind, Robot: uid, At: at.Seconds(), Expected: shortened(expected), Seen: shortened(seen)})
 	}
 }
@@ -109,7 +114,8 @@ func (t *Tally) Errors() []robotapi.Error {
 	return all
 }
 
-// Violations are how many promises were broken, and the first few in full.
+// Violations are how many promises were broken, and the first few of each kind in
+// full.
 func (t *Tally) Violations() (count int64, told []robotapi.Violation) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
