@@ -27,7 +27,7 @@ func TestSeedRepeats(t *testing.T) {
 	t.Parallel()
 	play := func(seed int) map[string][]uint16 {
 		f := startForeign(t, faults{})
-		mustRun(t, "-scenario=play", "-n=3", "-think=1ms", "-noverify-token", "-agent="+f.addr, fmt.Sprint("-seed=", seed))
+		mustRun(t, "-scenario=play", "-n=3", "-think=1ms", "-for=500ms", "-noverify-token", "-agent="+f.addr, fmt.Sprint("-seed=", seed))
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		return f.heard
@@ -52,9 +52,9 @@ func TestSeedRepeats(t *testing.T) {
 func TestLedger(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t)
-	r := mustRun(t, "-scenario=grow", "-n=5", "-think=2ms", "-login="+c.Addr("login#0@dev"), "-database="+c.Database)
-	if op := r.Op("claim"); op == nil || op.Count == 0 || len(r.Errors) > 0 {
-		t.Errorf("%+v", r)
+	r, out, err := runEnough(t, did("claim"), "-scenario=grow", "-n=5", "-think=2ms", "-login="+c.Addr("login#0@dev"), "-database="+c.Database)
+	if err != nil || len(r.Errors) > 0 || !did("claim")(r) {
+		t.Errorf("%v\n%s", err, out)
 	}
 	if _, _, err := run(t, "-login="+c.Addr("login#0@dev"), "-database=sqlite:/nowhere/at.all"); err == nil || !strings.Contains(err.Error(), "-database") {
 		t.Errorf("a database that is not there: %v", err)
@@ -91,7 +91,10 @@ func TestCompareLedger(t *testing.T) {
 		{"a request in doubt", more("run-9"), 0},
 		{"a request that nobody was told about", more("run-8"), 1},
 		{"a change is not there", func(all []gameapi.Change) []gameapi.Change { return all[:2] }, 1},
-		{"another level", func(all []gameapi.Change) []gameapi.Change { all[1].After.Level, all[2].Before.Level = 3, 3; return all }, 1},
+		{"another level", func(all []gameapi.Change) []gameapi.Change {
+			all[1].After.Level, all[2].Before.Level = 3, 3
+			return all
+		}, 1},
 		{"another revision", func(all []gameapi.Change) []gameapi.Change {
 			all[0].Revision, all[1].Revision, all[2].Revision = 2, 3, 4
 			return all
