@@ -43,7 +43,7 @@ func TestReadmeCommands(t *testing.T) {
 			p.enter("/me")
 			p.until(&p.stdout, "say who alice is", func(l string) bool { return hasAll(l, []string{"alice: level 1, 100 gold, "}) })
 			p.leaves()
-		case strings.HasPrefix(command, "cd proto && "), strings.Contains(command, " -cmd="), strings.HasPrefix(command, "go run ./svc/robot "), strings.HasPrefix(command, "go run ./tool/player "):
+		case strings.HasPrefix(command, "cd proto && "), strings.Contains(command, " -cmd="), strings.HasPrefix(command, "go run ./svc/robot "), strings.HasPrefix(command, "go run ./tool/player "), strings.HasPrefix(command, "go run ./tool/moderate "):
 			p := s.sh(command)
 			if code := p.wait(); code != 0 || p.stdout.text() == "" {
 				t.Fatalf("%s: exit code %d, output %q, errors %q", command, code, p.stdout.text(), p.stderr.text())

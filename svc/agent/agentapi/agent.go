@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"time"
 
 	"github.com/davyxu/cellmesh_demo/basefx/link"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
@@ -192,7 +191,7 @@ func (a *agent) Down(reason error) {
 	a.srv.mu.Unlock()
 	a.srv.calls.lose(a.link)
 	if a.srv.greets {
-		a.srv.presence.lose(a, time.Now())
+		a.srv.agentLost(a)
 	}
 	for _, c := range a.clients {
 		if c != nil {

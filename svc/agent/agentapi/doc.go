@@ -12,4 +12,14 @@
 // groups.go which of them belong together, users.go how a uid keeps to one
 // session. A service that wants to know everybody who is online calls
 // [Server.Greet]: greet.go, presence.go, and ask.go for what it can ask then.
+//
+// A client takes some 300 bytes of a backend's heap, and after Greet each player
+// who is online, wherever, some 140 more.
+//
+// # Groups
+//
+// The names of groups are one space for all services, and what a backend puts in
+// front of a slash says whose a group is:
+//
+//	room/NAME   social: the members of a chat room
 package agentapi

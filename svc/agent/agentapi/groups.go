@@ -13,8 +13,8 @@ const maxGroups = 256
 
 // Join puts the client into a group, kept by its agent until the client leaves
 // or its connection ends. A name has 1 to 255 bytes and means the same to all
-// services, so it begins with what belongs to one: "room/" is social's. A client
-// is in 256 groups at most.
+// services: the package doc lists whose is whose. A client is in 256 groups at
+// most.
 func (c *Client) Join(group string) error {
 	if err := checkGroup(group); err != nil {
 		return err

@@ -36,6 +36,7 @@ type backend struct {
 	message func(*agentapi.Client, uint16, []byte) (msgmux.Message, error)
 	closed  func(*agentapi.Client, string)
 	blocks  func(id uint16) bool
+	greets  bool
 }
 
 func (b *backend) Blocks(id uint16) bool { return b.blocks != nil && b.blocks(id) }
@@ -50,6 +51,9 @@ func start(t testing.TB, b *backend) *backend {
 
 func (b *backend) Start(ctx context.Context, app *basefx.App) (err error) {
 	b.srv, err = agentapi.Serve(ctx, app, b)
+	if b.greets && err == nil {
+		b.srv.Greet()
+	}
 	return err
 }
 
@@ -100,6 +104,8 @@ type line struct {
 	links *link.Links
 	heard chan said
 	stop  func()
+
+	vanish func() // ends the links only: discovery does not notice
 }
 
 // agent links a stub agent to b.
@@ -123,13 +129,20 @@ func (b *backend) agent(t testing.TB, index int) *line {
 	control[pb.UsersIn](a)
 	control[pb.ClientJoin](a)
 	control[pb.ClientLeave](a)
+	control[pb.ClientName](a)
+	control[pb.Greet](a)
+	control[pb.DeliverREQ](a)
+	control[pb.MembersREQ](a)
 	a.links.Dial("game")
 	var running sync.WaitGroup
 	running.Go(func() { a.links.Run(ctx) })
-	a.stop = sync.OnceFunc(func() {
+	a.vanish = func() {
 		cancel()
 		running.Wait()
+	}
+	a.stop = sync.OnceFunc(func() {
 		reg.Close()
+		a.vanish()
 	})
 	t.Cleanup(a.stop)
 	cluster.Eventually(t, "the link is up", func() bool {

@@ -24,8 +24,7 @@ type User struct {
 // yet: most links are back at once.
 const absence = 3 * time.Second
 
-// presence is who is online, as agents say. The zero value is ready. One who is
-// online takes some 100 bytes with the uid and the name.
+// presence is who is online, as agents say. The zero value is ready.
 type presence struct {
 	mu    sync.RWMutex
 	users map[string]present // by uid: the newest login
@@ -85,11 +84,11 @@ func (ps *presence) hear(at *agent, m *pb.Presence) {
 	}
 }
 
-// lose is told that an agent's link has ended.
-func (ps *presence) lose(at *agent, now time.Time) {
+// lose is told that an agent's link has ended, and until when it may come back.
+func (ps *presence) lose(at *agent, until time.Time) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	ps.lost = append(ps.lost, lostAgent{at, now.Add(absence)})
+	ps.lost = append(ps.lost, lostAgent{at, until})
 }
 
 // expire forgets the users of agents that were lost too long ago.
@@ -194,6 +193,18 @@ func sortUsers(users []User) []User {
 		return cmp.Compare(b.Epoch, a.Epoch)
 	})
 	return slices.CompactFunc(users, func(a, b User) bool { return a.UID == b.UID })
+}
+
+// agentLost is told that an agent's link has ended. One that has left discovery has
+// stopped: nobody waits for it.
+func (s *Server) agentLost(a *agent) {
+	now := time.Now()
+	if svc, is := s.app.Registry.Snapshot().Service(a.link.ID); is && svc.Epoch == a.link.Epoch {
+		s.presence.lose(a, now.Add(absence))
+		return
+	}
+	s.presence.lose(a, now)
+	s.presence.expire(now)
 }
 
 // heard is an agent saying who is there.

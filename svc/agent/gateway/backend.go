@@ -29,14 +29,22 @@ type backend struct {
 // and a second round through so many clients would find them all out of the
 // processor's cache again.
 func (b *backend) Frame(f link.Frame) error {
-	b.last = f.Kind != link.ToClient && !b.link.More()
+	if f.Kind != link.ToClient {
+		b.last = !b.link.More()
+		return b.spread(f)
+	}
+	b.last = false
+	if c := b.g.slots.get(f.Client); c != nil {
+		b.append(c, f.ID, f.Body)
+	} else {
+		b.g.stray.Add(1)
+	}
+	return nil
+}
+
+// spread appends a message for many.
+func (b *backend) spread(f link.Frame) error {
 	switch f.Kind {
-	case link.ToClient:
-		if c := b.g.slots.get(f.Client); c != nil {
-			b.append(c, f.ID, f.Body)
-		} else {
-			b.g.stray.Add(1)
-		}
 	case link.ToMany:
 		list, body, ok := link.CutList(f.Body)
 		if !ok {

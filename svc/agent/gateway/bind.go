@@ -148,9 +148,17 @@ func (g *Gateway) bindBackend(l *link.Link, id uint64, m *pb.BindBackendACK) err
 	if c == nil {
 		return nil // it has left, and Closed has told l
 	}
+	if ban, is := g.bans.Banned(m.Uid); is {
+		g.log.Debug("binding refused: banned", "uid", m.Uid, "backend", l.ID)
+		c.session.Close(bannedFor(ban))
+		return nil
+	}
 	if ended := g.bindUser(c, l, m); ended != nil {
 		g.log.Debug("logged in elsewhere", "uid", m.Uid, "backend", l.ID)
 		ended.session.Close(elsewhere)
+	}
+	if ban, is := g.bans.Banned(m.Uid); is { // meanwhile, and the ban may not have found the client
+		c.session.Close(bannedFor(ban))
 	}
 	return nil
 }

@@ -5,11 +5,12 @@
 // is held against its rule in policy.go, is bound to a backend in bind.go (and
 // waits for one in hold.go), and leaves on a link; one for a client comes in
 // through backend.go. rules.go keeps the rules up to date and explain.go tells
-// them; closing.go has the reasons for which a connection ends; features.go
-// reads what a client understands; slots.go finds a client by its number,
-// users.go by its uid, which has one session at a time, groups.go those of a
-// group. greetings.go introduces clients to services before they have a message
-// for them, presence.go tells backends who is here, ask.go answers what they ask.
+// them; closing.go has the reasons for which a connection ends, bans.go one that
+// operators have; features.go reads what a client understands; slots.go finds a
+// client by its number, users.go by its uid, which has one session at a time,
+// groups.go those of a group. greetings.go introduces clients to services that
+// want to know them before they say something (crowds.go: where there are few),
+// presence.go tells backends who is here, ask.go answers what they ask.
 package gateway
 
 import (
@@ -26,6 +27,7 @@ import (
 
 	"github.com/davyxu/cellmesh_demo/basefx"
 	"github.com/davyxu/cellmesh_demo/basefx/link"
+	"github.com/davyxu/cellmesh_demo/basefx/sanction"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/agent/route"
 	"github.com/davyxu/cellmesh_demo/svc/hub/hubapi"
@@ -59,6 +61,7 @@ type Gateway struct {
 	crowds   crowds
 	feeds    feeds
 	settings *discovery.Config[settings]
+	bans     *sanction.Sanctions
 
 	greetings *greetings
 
@@ -97,6 +100,8 @@ func (g *Gateway) Start(ctx context.Context, app *basefx.App) (err error) {
 	if g.settings, err = basefx.Bind(app, settingsPrefix, defaultSettings(), nil); err != nil {
 		return err
 	}
+	g.bans = sanction.Watch(app)
+	g.bans.OnChange(g.banned)
 	g.rules.table.Store(new(route.Table)) // blocks everything
 	g.featuresField = featuresField()
 	g.slots.init(g.port.MaxConns)

@@ -29,6 +29,7 @@ type stub struct {
 	mu     sync.Mutex
 	events []string
 	byUID  map[string]*agentapi.Client
+	has    map[*agentapi.Client]bool // those that were opened, and not closed yet
 }
 
 // stub starts a stub backend and waits until it is ready.
@@ -71,6 +72,12 @@ func (s *stub) know(c *agentapi.Client) {
 func (s *stub) Opened(_ context.Context, c *agentapi.Client) error {
 	s.know(c)
 	s.note("opened %s", c.Who().UID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.has == nil {
+		s.has = map[*agentapi.Client]bool{}
+	}
+	s.has[c] = true
 	return nil
 }
 
@@ -100,6 +107,21 @@ func (s *stub) Message(_ context.Context, c *agentapi.Client, id uint16, body []
 
 func (s *stub) Closed(_ context.Context, c *agentapi.Client, reason string) {
 	s.note("closed %s: %s", c.Who().UID, reason)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.has, c)
+}
+
+// holds are the uids of the clients that were introduced and are not closed,
+// sorted.
+func (s *stub) holds() (uids []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.has {
+		uids = append(uids, c.Who().UID)
+	}
+	slices.Sort(uids)
+	return uids
 }
 
 // client is a client that the stub knows.

@@ -17,6 +17,7 @@ import (
 type witness struct {
 	peer   *peer
 	echoes atomic.Int64
+	waited atomic.Int64 // longest, in nanoseconds, since longest was asked
 	stop   chan struct{}
 	done   sync.WaitGroup
 	failed atomic.Pointer[error]
@@ -48,6 +49,7 @@ func (w *witness) echo() error {
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
 	for n := int64(1); ; n++ {
+		began := time.Now()
 		body := "\n\x08" + string(binary.BigEndian.AppendUint64(nil, uint64(n)))
 		if err := w.peer.session.SendMessage(pb.EchoREQID, []byte(body)); err != nil {
 			return err
@@ -63,6 +65,7 @@ func (w *witness) echo() error {
 			return fmt.Errorf("echo %d did not come back within %v", n, patience)
 		}
 		w.echoes.Store(n)
+		w.waited.Store(max(w.waited.Load(), int64(time.Since(began))))
 		select {
 		case <-tick.C:
 		case <-w.stop:
@@ -70,6 +73,9 @@ func (w *witness) echo() error {
 		}
 	}
 }
+
+// longest is the longest that an echo took since the last time this was asked.
+func (w *witness) longest() time.Duration { return time.Duration(w.waited.Swap(0)) }
 
 // undisturbed waits for two more echoes: the second was sent after the call.
 func (w *witness) undisturbed(t testing.TB) {

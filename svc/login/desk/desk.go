@@ -17,6 +17,7 @@ import (
 
 	"github.com/davyxu/cellmesh_demo/basefx"
 	"github.com/davyxu/cellmesh_demo/basefx/database"
+	"github.com/davyxu/cellmesh_demo/basefx/sanction"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/hub/hubapi"
 	"github.com/davyxu/cellmesh_demo/svc/login/choice"
@@ -51,6 +52,7 @@ type Desk struct {
 	signer     *loginapi.Signer
 	logins     *loginapi.Sessions
 	uids       *identity.Store
+	sanctions  *sanction.Sanctions
 	choose     *choice.Chooser
 	versions   *discovery.Config[choice.Versions]
 	perAddr    *limits.Table[netip.Addr]
@@ -147,6 +149,7 @@ func (d *Desk) startAccounts(ctx context.Context, app *basefx.App) error {
 		return err
 	}
 	d.uids, d.logins = identity.New(db), loginapi.NewSessions(db)
+	d.sanctions = sanction.Watch(app)
 	return d.platforms.start(ctx, app, db)
 }
 

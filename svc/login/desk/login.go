@@ -38,6 +38,9 @@ func (d *Desk) login(req *pb.LoginREQ, remote netip.Addr) (*pb.LoginACK, error) 
 	if err != nil {
 		return nil, err
 	}
+	if ban, is := d.sanctions.Banned(uid); is {
+		return nil, msgmux.Refuse(pb.ResultCode_AccountLocked, "%s", ban.Reason())
+	}
 	server, game, err := d.send(to)
 	if err != nil {
 		return nil, err

@@ -74,6 +74,7 @@ func did(ops string) func(r *robotapi.Report) bool {
 // Robots play against a whole cluster, over TCP and WebSocket, log in and all.
 func TestCluster(t *testing.T) {
 	c := cluster.Start(t)
+	c.LiftRates()
 	login := "-login=" + c.Addr("login#0@dev")
 	for _, test := range []struct {
 		op   string

@@ -21,6 +21,7 @@ import (
 
 	"github.com/davyxu/cellmesh_demo/basefx"
 	"github.com/davyxu/cellmesh_demo/basefx/database"
+	"github.com/davyxu/cellmesh_demo/basefx/sanction"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/agent/agentapi"
 	"github.com/davyxu/cellmesh_demo/svc/hub/hubapi"
@@ -39,6 +40,7 @@ type Social struct {
 	app      *basefx.App
 	clients  *agentapi.Server
 	settings *discovery.Config[Settings]
+	mutes    *sanction.Sanctions
 	words    wordList
 	ids      *rules.IDs
 	store    *store.Store
@@ -79,6 +81,7 @@ func (s *Social) Start(ctx context.Context, app *basefx.App) (err error) {
 		return err
 	}
 	s.words.follow(s.settings.Get())
+	s.mutes = sanction.Watch(app)
 	if s.ids, err = rules.NewIDs(app.Self().Index); err != nil {
 		return fmt.Errorf("-svcindex: %w", err)
 	}
@@ -144,9 +147,9 @@ func (s *Social) Closed(_ context.Context, c *agentapi.Client, _ string) {
 
 // sweep forgets what is too old, now and then.
 func (s *Social) sweep(ctx context.Context) error {
-	for {
+	for wait := firstSweep; ; wait = sweepEvery {
 		select {
-		case <-time.After(sweepEvery):
+		case <-time.After(wait):
 		case <-ctx.Done():
 			return nil
 		}
@@ -157,7 +160,10 @@ func (s *Social) sweep(ctx context.Context) error {
 	}
 }
 
-const sweepEvery = time.Hour
+const (
+	firstSweep = time.Minute // after the start
+	sweepEvery = time.Hour
+)
 
 // failed tells the operator what has failed and is not the client's fault.
 func (s *Social) failed(what string, who agentapi.Identity, err error) {

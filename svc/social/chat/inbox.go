@@ -23,6 +23,8 @@ const (
 	claimFor    = 20 * time.Second       // lines are one social's to hand over: should it die, they are another's then
 	claimSpare  = 6 * time.Second        // an agent may take so long, so this must be left of it
 	lookAtOnce  = 16                     // players
+	catchUpFor  = 2 * time.Second        // what is said waits so long at most for what was said before
+	catchUpLook = 5 * time.Millisecond
 	maxLooks    = 100_000
 )
 
@@ -38,7 +40,10 @@ type inbox struct {
 }
 
 // look is when to look for a player's lines, and until when to look again.
-type look struct{ at, until time.Time }
+type look struct {
+	at, until time.Time
+	busy      bool // somebody looks now; at is when to look again, if that was asked for meanwhile
+}
 
 func (b *inbox) init() {
 	b.wake = make(chan struct{}, 1)
@@ -54,33 +59,69 @@ func (b *inbox) look(uid string, at time.Time, again time.Duration) {
 		b.dropped.Add(1)
 		return
 	}
-	if !is || at.Before(l.at) {
+	if l.at.IsZero() || at.Before(l.at) {
 		l.at = at
 	}
 	if until := at.Add(again); until.After(l.until) {
 		l.until = until
 	}
 	b.looks[uid] = l
+	b.signal()
+}
+
+func (b *inbox) signal() {
 	select {
 	case b.wake <- struct{}{}:
 	default:
 	}
 }
 
-// due takes out those to look for now; next is when there will be more.
-func (b *inbox) due(now time.Time) (due map[string]look, next time.Time) {
+// due are those to look for now; each is followed by done. next is when there
+// will be more.
+func (b *inbox) due(now time.Time) (due []string, next time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	due = map[string]look{}
 	for uid, l := range b.looks {
-		if !l.at.After(now) {
-			due[uid] = l
-			delete(b.looks, uid)
-		} else if next.IsZero() || l.at.Before(next) {
+		switch {
+		case l.busy:
+		case !l.at.After(now):
+			due = append(due, uid)
+			l.at, l.busy = time.Time{}, true
+			b.looks[uid] = l
+		case next.IsZero() || l.at.Before(next):
 			next = l.at
 		}
 	}
 	return due, next
+}
+
+// done ends a look. again is when to look again; the zero time leaves it to what
+// was asked for.
+func (b *inbox) done(uid string, now, again time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l := b.looks[uid]
+	l.busy = false
+	if again.IsZero() && now.Add(lookEvery).Before(l.until) {
+		again = now.Add(lookEvery)
+	}
+	if l.at.IsZero() || !again.IsZero() && again.Before(l.at) {
+		l.at = again
+	}
+	if l.at.IsZero() {
+		delete(b.looks, uid)
+		return
+	}
+	b.looks[uid] = l
+	b.signal()
+}
+
+// pending reports whether a player's lines are looked for, or will be soon.
+func (b *inbox) pending(uid string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, is := b.looks[uid]
+	return is
 }
 
 // handOver hands over private lines, as long as the process runs.
@@ -98,20 +139,30 @@ func (s *Social) handOver(ctx context.Context) error {
 			return nil
 		}
 		due, next := s.inbox.due(time.Now())
-		for uid, l := range due {
+		for _, uid := range due {
 			all.Go(func() error {
 				again := s.handOverTo(ctx, uid)
-				if now := time.Now(); again.IsZero() && now.Add(lookEvery).Before(l.until) {
-					again = now.Add(lookEvery)
-				}
-				if !again.IsZero() {
-					s.inbox.look(uid, again, max(0, l.until.Sub(again)))
-				}
+				s.inbox.done(uid, time.Now(), again)
 				return nil
 			})
 		}
 		if !next.IsZero() {
 			timer.Reset(time.Until(next))
+		}
+	}
+}
+
+// catchUp waits until what was stored for a player a moment ago has been handed
+// over, so that what is said now does not come before it.
+func (s *Social) catchUp(ctx context.Context, uid string) {
+	for end := time.Now().Add(catchUpFor); s.inbox.pending(uid) && time.Now().Before(end); {
+		if s.handOverTo(ctx, uid).IsZero() {
+			return
+		}
+		select {
+		case <-time.After(catchUpLook):
+		case <-ctx.Done():
+			return
 		}
 	}
 }

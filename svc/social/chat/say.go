@@ -68,8 +68,12 @@ func (s *Social) sayTo(ctx context.Context, c *agentapi.Client, req *pb.SayREQ, 
 	return err
 }
 
-// pass holds a text against the rules, and returns it as others shall see it.
+// pass holds a text and its author against the rules, and returns the text as
+// others shall see it.
 func (s *Social) pass(ctx context.Context, who agentapi.Identity, text string, most int) (string, error) {
+	if mute, is := s.mutes.Muted(who.UID); is {
+		return "", msgmux.Refuse(pb.ResultCode_Muted, "%s", mute.Reason())
+	}
 	if err := rules.Text(text, most); err != nil {
 		return "", msgmux.Refuse(pb.ResultCode_TextRefused, "%v", err)
 	}
@@ -145,6 +149,7 @@ func (s *Social) deliver(ctx context.Context, to string, l store.Line) (bool, er
 	if !online {
 		return false, nil
 	}
+	s.catchUp(ctx, to)
 	return s.clients.Deliver(ctx, to, forOne(u, l))
 }
 
