@@ -48,6 +48,7 @@ type Crew struct {
 
 	interrupted chan struct{} // closed by Drain
 	done        chan struct{} // closed when err is set
+	stopped     atomic.Bool   // the process, by the robots
 	err         error
 }
 
@@ -87,6 +88,7 @@ func (c *Crew) Start(_ context.Context, app *basefx.App) error {
 		for _, conn := range c.conns {
 			<-conn.Done()
 		}
+		c.stopped.Store(true)
 		app.Stop(c.err)
 		return nil
 	})
@@ -97,6 +99,9 @@ func (c *Crew) Start(_ context.Context, app *basefx.App) error {
 func (c *Crew) Drain(ctx context.Context) error {
 	if c.done == nil {
 		return nil // it never began
+	}
+	if c.stopped.Load() {
+		return nil // it stopped the process itself, and has told why
 	}
 	close(c.interrupted)
 	select {
