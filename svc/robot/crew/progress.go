@@ -32,7 +32,7 @@ func newProgress(mode string, out io.Writer, scenario string, lasts time.Duratio
 	terminal := isFile && term.IsTerminal(int(file.Fd()))
 	if terminal {
 		p.width = func() int {
-			if width, _, err := term.GetSize(int(file.Fd())); err == nil {
+			if width, _, err := term.GetSize(int(file.Fd())); err == nil && width > 0 {
 				return width
 			}
 			return 80
@@ -91,7 +91,8 @@ const maxErrorsShown = 5
 func (p *progress) panel(s *robotapi.Second, robots int, violations, failed int64, left string, errors []robotapi.Error) []string {
 	lines := []string{
 		fmt.Sprintf("%s %s %.0fs, %s", p.scenario, p.bar(s.At), s.At, left),
-		fmt.Sprintf("online %d of %d   %.0f ops/s   p50 %s   p99 %s   errors %d   violations %d", s.Online, robots, s.PerSecond, micros(s.P50), micros(s.P99), failed, violations),
+		fmt.Sprintf("online %d of %d   %.0f ops/s   p50 %s   p99 %s", s.Online, robots, s.PerSecond, micros(s.P50), micros(s.P99)),
+		fmt.Sprintf("errors %d   violations %d", failed, violations),
 	}
 	if len(s.Ops) > 1 {
 		for _, o := range s.Ops {
@@ -126,8 +127,8 @@ func (p *progress) draw(lines ...string) {
 	}
 	b.WriteString("\r\x1b[J") // all below goes
 	for _, l := range lines {
-		if width := p.width(); len(l) >= width {
-			l = l[:max(0, width-1)]
+		if r, width := []rune(l), p.width(); len(r) >= width {
+			l = string(r[:width-1])
 		}
 		b.WriteString(l)
 		b.WriteByte('\n')

@@ -40,7 +40,8 @@ func TestProgress(t *testing.T) {
 	panel := told(t, "panel")
 	last := panel[strings.LastIndex(panel, "\x1b[J")+3:]
 	if want := "echo [#########.....................] 3s, left 7s\n" +
-		"online 99 of 100   1234 ops/s   p50 100µs   p99 2ms   errors 7   violations 2\n" +
+		"online 99 of 100   1234 ops/s   p50 100µs   p99 2ms\n" +
+		"errors 7   violations 2\n" +
 		"  echo             1200/s   p50 100µs   p99 1.9ms\n" +
 		"  look               34/s   p50 100µs   p99 2ms\n" +
 		"         1 x closed: reset\n" +
