@@ -47,6 +47,7 @@ type agent struct {
 	dirty   bool      // something was appended in this batch
 	room    *[]byte   // to encode replies in; nil while a handler runs
 	turns   turns
+	listed  bool // it has said who is there
 }
 
 // maxSlot bounds the numbers that an agent may give its clients.
@@ -81,7 +82,7 @@ func (s *Server) clientOpen(l *link.Link, id uint64, m *pb.ClientOpen) error {
 	who := &Identity{UID: m.Uid, Epoch: m.Epoch, Features: m.Features, Name: m.Name}
 	c.who.Store(who)
 	c.setGroups(m.Groups)
-	if s.greets {
+	if a.listed { // else it is about to: one who leaves before is told by nobody
 		s.presence.enter(who, a)
 	}
 	if err := s.welcome(c); err != nil {

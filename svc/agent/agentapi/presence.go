@@ -211,6 +211,7 @@ func (s *Server) agentLost(a *agent) {
 func (s *Server) heard(l *link.Link, _ uint64, m *pb.Presence) error {
 	if a := s.agentOf(l); a != nil && s.greets {
 		s.presence.hear(a, m)
+		a.listed = a.listed || m.Complete
 	}
 	return nil
 }

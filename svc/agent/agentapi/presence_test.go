@@ -89,6 +89,9 @@ func TestPresenceOrder(t *testing.T) {
 	step(two, nil, users(2, "alice"), "bob:1@1")
 	// A client that is introduced is online at once; what was said of its login
 	// before does not change that.
+	two.control(t, number(1, 2), &pb.ClientOpen{Uid: "early", Epoch: 4}) // it may have left before the list is complete
+	step(two, nil, nil, "bob:1@1")
+	two.here(t, true, nil, nil)
 	two.control(t, number(1, 1), &pb.ClientOpen{Uid: "alice", Epoch: 4, Name: "Al", Features: 2})
 	step(two, nil, users(3, "alice"), "alice:4@2", "bob:1@1")
 	if u, _ := b.srv.Online("alice"); u != (agentapi.User{UID: "alice", Name: "Al", Epoch: 4, Features: 2, Agent: "agent#2@dev"}) {
@@ -298,6 +301,7 @@ func TestWelcome(t *testing.T) {
 		},
 	})
 	a := b.greeted(t, 0)
+	a.here(t, true, nil, nil)
 	a.send(t, number(1, many), content("before"))
 	a.flush()
 	a.want(t, link.ToClient, number(1, many), answer("before"))
@@ -306,7 +310,6 @@ func TestWelcome(t *testing.T) {
 		a.send(t, number(1, i), content("%d", i))
 	}
 	a.flush()
-	a.here(t, true, nil, nil)
 	cluster.Eventually(t, "all are online", func() bool { return b.srv.OnlineCount() == many+1 })
 	cluster.Eventually(t, "as many as may are welcomed", func() bool { return running.Load() >= 256 })
 	a.control(t, number(1, 3), &pb.ClientClosed{}) // it waits, or is welcomed

@@ -8,7 +8,7 @@
 // them; closing.go has the reasons for which a connection ends, bans.go one that
 // operators have; features.go reads what a client understands; slots.go finds a
 // client by its number, users.go by its uid, which has one session at a time,
-// groups.go those of a group. greetings.go introduces clients to services that
+// groups.go those of a group, kinds.go counts them by what they understand. greetings.go introduces clients to services that
 // want to know them before they say something (crowds.go: where there are few),
 // presence.go tells backends who is here, ask.go answers what they ask.
 package gateway
@@ -57,6 +57,7 @@ type Gateway struct {
 	slots    slots
 	groups   groups
 	users    users
+	kinds    kinds
 	away     away
 	crowds   crowds
 	feeds    feeds
@@ -68,6 +69,8 @@ type Gateway struct {
 	featuresField protowire.Number // of VerifyREQ
 
 	sessions   cellnet.Counters
+	introduced atomic.Int64 // clients to services that want to know them at once
+	told       atomic.Int64 // users, to backends that want to know who is here
 	returned   atomic.Int64 // messages for clients
 	stray      atomic.Int64 // messages for clients that had left
 	tooLarge   atomic.Int64 // messages for clients that no client takes
@@ -110,6 +113,8 @@ func (g *Gateway) Start(ctx context.Context, app *basefx.App) (err error) {
 	g.refusalLog, g.backendLog = rarely.New(), rarely.New()
 	app.Gauge("agent_clients", "Client connections.", nil, func() float64 { return float64(g.slots.count()) })
 	app.Gauge("agent_users", "Clients that are verified: uids with a session here.", nil, func() float64 { return float64(g.users.count()) })
+	app.Counter("agent_introduced_total", "Clients introduced to services that want to know all of them.", nil, func() float64 { return float64(g.introduced.Load()) })
+	app.Counter("agent_presence_told_total", "Users that backends were told of as here or gone.", nil, func() float64 { return float64(g.told.Load()) })
 	app.Counter("agent_returned_total", "Messages for clients.", nil, func() float64 { return float64(g.returned.Load()) })
 	app.Counter("agent_stray_total", "Messages for clients that had left.", nil, func() float64 { return float64(g.stray.Load()) })
 	app.Counter("agent_too_large_total", "Messages for clients that were larger than a client frame.", nil, func() float64 { return float64(g.tooLarge.Load()) })

@@ -74,12 +74,19 @@ type greeting struct {
 	wake    chan struct{} // holds one
 
 	mu    sync.Mutex
-	fresh []*client // verified since the last look
+	fresh []*client // verified since the last look, at most maxFresh
 	all   bool      // look at every client
 }
 
+// maxFresh is how many clients are remembered one by one; more, and all are
+// looked at.
+const maxFresh = 10_000
+
 func (gr *greeting) add(c *client) {
 	gr.mu.Lock()
+	if len(gr.fresh) == maxFresh {
+		gr.fresh, gr.all = nil, true
+	}
 	gr.fresh = append(gr.fresh, c)
 	gr.mu.Unlock()
 	poke(gr.wake)
@@ -260,6 +267,7 @@ func (c *client) meet(service string, l *link.Link) (first bool, err error) {
 	}
 	if first, err = appendControl(l, c.id, c.introduction(c.user.Load())); err == nil {
 		c.replace(service, l)
+		c.g.introduced.Add(1)
 	}
 	return first, err
 }

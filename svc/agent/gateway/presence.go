@@ -167,6 +167,7 @@ func (f *feed) say(ctx context.Context, m *pb.Presence) bool {
 			f.link.Flush()
 		}
 		if err == nil {
+			f.g.told.Add(int64(len(m.Here) + len(m.Gone)))
 			return true
 		}
 		if !f.rest(ctx) { // it is full: later; or it has ended

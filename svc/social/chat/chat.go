@@ -52,6 +52,7 @@ type Social struct {
 	departures departures
 
 	world, rooms, private, stored atomic.Int64 // lines said
+	fresh, old                    atomic.Int64 // clients here that get a LineACK, and that get a ChatACK
 }
 
 // New makes the social service and adds its flags. A new message gets its line
@@ -126,6 +127,10 @@ func (s *Social) Blocks(id uint16) bool { return id != pb.ChatREQID }
 // Opened notes who is here, and that private lines may wait for it.
 func (s *Social) Opened(_ context.Context, c *agentapi.Client) error {
 	who := c.Who()
+	if c.Data == nil {
+		c.Data = s.kindOf(who)
+		s.kindOf(who).Add(1)
+	}
 	s.recorder.Seen(store.Person{UID: who.UID, Name: who.Name})
 	s.inbox.look(who.UID, time.Now(), 0)
 	return nil
@@ -140,9 +145,20 @@ func (s *Social) Message(ctx context.Context, c *agentapi.Client, id uint16, bod
 // or its agent is about to come back.
 func (s *Social) Closed(_ context.Context, c *agentapi.Client, _ string) {
 	who := c.Who()
+	if kind, is := c.Data.(*atomic.Int64); is {
+		kind.Add(-1)
+	}
 	for _, room := range roomsOf(c) {
 		s.departures.add(room, who.UID, nameOf(who), time.Now())
 	}
+}
+
+// kindOf counts the clients of this kind.
+func (s *Social) kindOf(who agentapi.Identity) *atomic.Int64 {
+	if who.Features&lines == 0 {
+		return &s.old
+	}
+	return &s.fresh
 }
 
 // sweep forgets what is too old, now and then.

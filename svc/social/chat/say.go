@@ -93,10 +93,20 @@ func said(l store.Line) *pb.LineACK_Line {
 
 func alone(l *pb.LineACK_Line) *pb.LineACK { return &pb.LineACK{Lines: []*pb.LineACK_Line{l}} }
 
+// toWorld shows a line to everybody. The larger crowd comes last: agents write
+// the last message for many as they spread it, which saves a second round through
+// its clients.
 func (s *Social) toWorld(l store.Line) {
 	s.world.Add(1)
-	s.push(agentapi.Audience{Without: lines}, &pb.ChatACK{Content: l.Text})
-	s.push(agentapi.Audience{With: lines}, alone(said(l)))
+	old := func() { s.push(agentapi.Audience{Without: lines}, &pb.ChatACK{Content: l.Text}) }
+	fresh := func() { s.push(agentapi.Audience{With: lines}, alone(said(l))) }
+	if s.fresh.Load() > s.old.Load() {
+		old()
+		fresh()
+	} else {
+		fresh()
+		old()
+	}
 	s.recorder.Said(l)
 }
 

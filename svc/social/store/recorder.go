@@ -21,11 +21,11 @@ const (
 )
 
 // recordEvery is the time between two writes; recordRetry that after one that
-// failed; recordLast how long the last one may take.
+// failed; recordPatience how long one may wait for the database, the last one too.
 const (
-	recordEvery = 250 * time.Millisecond
-	recordRetry = time.Second
-	recordLast  = 5 * time.Second
+	recordEvery    = 250 * time.Millisecond
+	recordRetry    = time.Second
+	recordPatience = 5 * time.Second
 )
 
 // Recorder writes lines and people behind. To add does not wait for anything.
@@ -155,23 +155,16 @@ func (r *Recorder) Known(ctx context.Context, uid string) (bool, error) {
 
 // Run writes until ctx is done, and then what waits.
 func (r *Recorder) Run(ctx context.Context) {
-	for {
+	for over := false; !over; {
 		select {
 		case <-r.wake:
 		case <-ctx.Done():
+			over = true
 		}
 		pause := r.every
-		last, cancel := ctx, func() {}
-		if ctx.Err() != nil {
-			last, cancel = context.WithTimeout(context.WithoutCancel(ctx), recordLast)
-		}
-		if err := r.write(last); err != nil {
+		if err := r.write(context.WithoutCancel(ctx)); err != nil { // what is begun when ctx ends is finished
 			pause = recordRetry
 			r.signal()
-		}
-		cancel()
-		if ctx.Err() != nil && last != ctx {
-			return
 		}
 		select {
 		case <-time.After(pause):
@@ -182,6 +175,8 @@ func (r *Recorder) Run(ctx context.Context) {
 
 // write writes what waits. If the database is away, it waits on.
 func (r *Recorder) write(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, recordPatience)
+	defer cancel()
 	keep := r.keep()
 	r.mu.Lock()
 	for _, room := range slices.Sorted(maps.Keys(r.rooms)) {
@@ -208,7 +203,7 @@ func (r *Recorder) write(ctx context.Context) error {
 		r.away = false
 		r.written.Add(int64(len(b.Lines)))
 		return nil
-	case errors.Is(err, sqldb.ErrUnavailable):
+	case errors.Is(err, sqldb.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		r.back(b, keep)
 		if !r.away {
 			r.log.Warn("the history of chat is not written: it waits for the database", "lines", r.lines, "err", err)

@@ -149,3 +149,23 @@ func BenchmarkSaid(b *testing.B) {
 		r.Said(l)
 	}
 }
+
+// BenchmarkRecord is what a batch of 32 lines of a busy room costs.
+func BenchmarkRecord(b *testing.B) {
+	s := open(b, temp(b))
+	id := 0
+	batch := func() (batch Batch) {
+		for range 32 {
+			id++
+			batch.Lines = append(batch.Lines, line(id, ""))
+		}
+		return batch
+	}
+	for range 20 {
+		check(b, s.Record(b.Context(), batch(), 200))
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		check(b, s.Record(b.Context(), batch(), 200))
+	}
+}
