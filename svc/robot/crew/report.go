@@ -56,9 +56,7 @@ func (c *Crew) report(m *meter) (*robotapi.Report, error) {
 		Ops: []robotapi.Op{}, Enter: []robotapi.Op{}, Timeline: m.timeline, Errors: c.tally.Errors(),
 	}
 	r.ViolationCount, r.Violations = c.tally.Violations()
-	var mem runtime.MemStats
-	runtime.ReadMemStats(&mem)
-	r.MemoryBytes = mem.Sys - mem.HeapReleased
+	r.MemoryBytes = memory()
 	for _, o := range m.ops {
 		op, err := robotapi.NewOp(o.op.Name, o.sum, m.end.Sub(m.start))
 		if err != nil {
@@ -81,6 +79,13 @@ func (c *Crew) report(m *meter) (*robotapi.Report, error) {
 		r.Enter = append(r.Enter, op)
 	}
 	return r, nil
+}
+
+// memoryOfGo is the memory that Go has taken from the system, touched or not.
+func memoryOfGo() uint64 {
+	var mem runtime.MemStats
+	runtime.ReadMemStats(&mem)
+	return mem.Sys - mem.HeapReleased
 }
 
 // print tells the report to a person.
