@@ -1,8 +1,10 @@
 // Package scenario is what robots can be told to do. A scenario is a small
 // function (see package player for what it can use) and a line in All.
 //
-// Open greet.go first: a whole scenario. echo.go, grow.go and talk.go are what
-// robots can do in the world and how they check it, play.go is a mix of that.
+// Open greet.go first: a whole scenario. play.go is a mix of what robots can do:
+// echo.go; grow.go, with account.go, where what a player was told is checked; and
+// talk.go, with stream.go, what one robot says in one channel, and ear.go, what
+// another hears of it. visits.go are those that come and go.
 package scenario
 
 import (
