@@ -14,6 +14,10 @@ import (
 // evenly: new ones go where there are few. What agents say about who is online
 // is kept from then on (Online, Deliver).
 //
+// An instance that stops leaves discovery first, so that no new client comes to
+// it; those it has move when its links end. Messages that are on their way to it
+// then are lost, and nothing comes twice.
+//
 // Of the clients that are introduced so, Opened runs for at most 256 at a time.
 // For Start only, after Serve.
 func (s *Server) Greet() {

@@ -17,7 +17,7 @@ import (
 // another one when that has gone, holds up nobody: others echo on meanwhile, and
 // the links take it. Those who watch know all of them.
 func TestCrowd(t *testing.T) {
-	const many = 20_000
+	const many = 5_000
 	r := emptyRig(t)
 	r.LogLevel = "info,msg=info"
 	r.game = r.stub(t, "game")

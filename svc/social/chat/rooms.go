@@ -107,9 +107,8 @@ func (s *Social) leave(_ context.Context, c *agentapi.Client, req *pb.LeaveREQ) 
 // system shows the members of a room what somebody has done.
 func (s *Social) system(room, uid, name, text string) {
 	now := time.Now()
-	s.push(agentapi.Audience{Group: groupOf(room)}, alone(&pb.LineACK_Line{
-		Id: s.ids.Next(now), Kind: pb.LineACK_System, From: uid, Name: name, Room: room, UnixMs: now.UnixMilli(), Text: text,
-	}))
+	l := &pb.LineACK_Line{Id: s.ids.Next(now), Kind: pb.LineACK_System, From: uid, Name: name, Room: room, UnixMs: now.UnixMilli(), Text: text}
+	s.push(agentapi.Addressed{To: agentapi.Audience{Group: groupOf(room)}, Message: alone(l)})
 }
 
 // topic sets what a room is about.

@@ -93,20 +93,15 @@ func said(l store.Line) *pb.LineACK_Line {
 
 func alone(l *pb.LineACK_Line) *pb.LineACK { return &pb.LineACK{Lines: []*pb.LineACK_Line{l}} }
 
-// toWorld shows a line to everybody. The larger crowd comes last: agents write
-// the last message for many as they spread it, which saves a second round through
-// its clients.
+// toWorld shows a line to everybody. The larger crowd comes last.
 func (s *Social) toWorld(l store.Line) {
 	s.world.Add(1)
-	old := func() { s.push(agentapi.Audience{Without: lines}, &pb.ChatACK{Content: l.Text}) }
-	fresh := func() { s.push(agentapi.Audience{With: lines}, alone(said(l))) }
+	first := agentapi.Addressed{To: agentapi.Audience{With: lines}, Message: alone(said(l))}
+	last := agentapi.Addressed{To: agentapi.Audience{Without: lines}, Message: &pb.ChatACK{Content: l.Text}}
 	if s.fresh.Load() > s.old.Load() {
-		old()
-		fresh()
-	} else {
-		fresh()
-		old()
+		first, last = last, first
 	}
+	s.push(first, last)
 	s.recorder.Said(l)
 }
 
@@ -114,14 +109,14 @@ func (s *Social) toWorld(l store.Line) {
 // LineACK.
 func (s *Social) toRoom(l store.Line) {
 	s.rooms.Add(1)
-	s.push(agentapi.Audience{Group: groupOf(l.Room)}, alone(said(l)))
+	s.push(agentapi.Addressed{To: agentapi.Audience{Group: groupOf(l.Room)}, Message: alone(said(l))})
 	s.recorder.Said(l)
 }
 
-// push sends to an audience. An agent that does not keep up misses it, and it is
+// push sends to audiences. An agent that does not keep up misses it, and it is
 // no fault of the sender.
-func (s *Social) push(to agentapi.Audience, m pb.Message) {
-	if err := s.clients.Push(to, m); err != nil {
+func (s *Social) push(messages ...agentapi.Addressed) {
+	if err := s.clients.PushTogether(messages...); err != nil {
 		s.failed("line not shown to everybody", agentapi.Identity{}, err)
 	}
 }
