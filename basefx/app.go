@@ -131,14 +131,14 @@ func (a *App) AcceptLinks() error {
 	return nil
 }
 
-// ListenClients listens for clients where -listen says and announces the
-// address under which they reach it, which is also returned. For Start only.
-func (a *App) ListenClients() (net.Listener, error) {
+// ListenClients listens for clients where -listen says, with the given options,
+// and announces the address under which they reach it. For Start only.
+func (a *App) ListenClients(options net.ListenConfig) (net.Listener, error) {
 	addr, err := a.Flags.clientListenAddr()
 	if err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", addr)
+	l, err := options.Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("-listen: %w", err)
 	}

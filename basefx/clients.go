@@ -47,7 +47,11 @@ func (a *App) ServeClients(p *ClientPort, acceptor *cellnet.Acceptor) error {
 			return err
 		}
 	}
-	l, err := a.ListenClients()
+	var options net.ListenConfig
+	if acceptor.Config.Brief {
+		options.KeepAlive = -1 // its system calls are a part of what such a connection costs
+	}
+	l, err := a.ListenClients(options)
 	if err != nil {
 		return err
 	}

@@ -147,7 +147,7 @@ func TestTwoServicesLink(t *testing.T) {
 		runOptions{memory: memory, args: []string{"-linkrule=blue", "-secret=s3cret"}})
 	eventually(t, "the first waits", func() bool { return p.log.count("no test that -linkrule allows; there is test#0@dev") == 1 })
 	q := launch(t, &testService{start: func(_ context.Context, a *App) error {
-		l, err := a.ListenClients()
+		l, err := a.ListenClients(net.ListenConfig{})
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 )
 
 // figures are what one measurement found, by name.
@@ -63,8 +64,8 @@ func cases(o options) []benchCase {
 		idleCase(o, "tcp", 4<<10),
 		idleCase(o, "ws", 6<<10),
 		broadcastCase(),
-		loginCase(64),
-		loginCase(256),
+		loginCase(o, 64),
+		loginCase(o, 256),
 		crowdCase(o),
 	}
 }
@@ -163,9 +164,11 @@ func broadcastCase() benchCase {
 	}
 }
 
-// loginCase is full logins, one after the other by each of n clients.
-func loginCase(n int) benchCase {
-	args := []string{"-scenario=login", fmt.Sprint("-n=", n)}
+// loginCase is full logins, one after the other by each of n clients. First logins,
+// which enter the uid for good, are over when it begins: each robot has 50 uids.
+func loginCase(o options, n int) benchCase {
+	warmup := max(o.warmup, time.Duration(50*n)*time.Second/3000)
+	args := []string{"-scenario=login", fmt.Sprint("-n=", n), fmt.Sprint("-warmup=", warmup)}
 	side := func(name string, start func(context.Context, *bench) (*servers, error)) turn {
 		return func(ctx context.Context, b *bench, record func(string, figures)) error {
 			s, err := start(ctx, b)

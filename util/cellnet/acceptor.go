@@ -26,6 +26,13 @@ type Acceptor struct {
 	// rejected with ErrTLSUnexpected.
 	TLS *tls.Config
 
+	// Inline tells that handlers never block, but for microseconds. On Linux their
+	// sessions are then read by a few goroutines, each for many sessions and with
+	// one system call for a read; Frames of several sessions may come before the
+	// Batch of each. Sessions with a read deadline have a goroutine nevertheless. Not
+	// with Config.Brief.
+	Inline bool
+
 	// Open is called for every new session, from the session's goroutine. It
 	// returns who handles the session, or an error that refuses it: what was
 	// appended before is written, then the session is closed with that error.
@@ -56,8 +63,11 @@ type Acceptor struct {
 // Config.Linger at the latest, handlers permitting.
 func (a *Acceptor) Serve(ctx context.Context, l net.Listener) error {
 	defer l.Close()
-	if a.WebSocket && a.config().Framing != ClientFraming {
+	switch {
+	case a.WebSocket && a.config().Framing != ClientFraming:
 		return errors.New("cellnet: serve: only ClientFraming travels over WebSocket")
+	case a.Inline && a.config().Brief:
+		return errors.New("cellnet: serve: Inline is for connections that stay, Brief for those that do not")
 	}
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()

@@ -4,6 +4,7 @@ package cellnet
 
 import (
 	"io"
+	"net"
 	"testing"
 )
 
@@ -69,3 +70,24 @@ type sink struct{ frames int }
 func (k *sink) Frame([]byte) error { k.frames++; return nil }
 func (k *sink) Batch()             {}
 func (k *sink) Closed(error)       {}
+
+// Nor does one with a session that a loop reads.
+func TestInlineEchoAllocatesNothing(t *testing.T) {
+	a := echoes()
+	a.Inline = true
+	peer, err := net.Dial("tcp", serve(t, a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	packet, answer := []byte("\x06\x00\x71\x3fping"), make([]byte, 8)
+	allocs := testing.AllocsPerRun(1000, func() {
+		peer.Write(packet)
+		if _, err := io.ReadFull(peer, answer); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations for a round trip", allocs)
+	}
+}

@@ -29,11 +29,12 @@ func (p *pinger) Closed(error) {}
 
 // benchEcho measures round trips of 64 bytes over conns connections, inFlight
 // on each.
-func benchEcho(b *testing.B, scheme string, conns, inFlight int) {
+func benchEcho(b *testing.B, scheme string, conns, inFlight int, inline bool) {
 	counters := new(Counters)
 	addr := serve(b, &Acceptor{
 		Config:    &Config{Counters: counters},
 		WebSocket: true,
+		Inline:    inline,
 		Open:      func(s *Session) (Handler, error) { return &echo{s: s}, nil },
 	})
 	body := make([]byte, 64)
@@ -59,12 +60,15 @@ func benchEcho(b *testing.B, scheme string, conns, inFlight int) {
 	b.ReportMetric(float64(counters.FramesOut.Load())/float64(max(1, counters.Writes.Load())), "frames/write")
 }
 
-func BenchmarkEchoTCP1(b *testing.B)       { benchEcho(b, "tcp", 1, 1) }
-func BenchmarkEchoTCP100(b *testing.B)     { benchEcho(b, "tcp", 100, 1) }
-func BenchmarkEchoTCP100x16(b *testing.B)  { benchEcho(b, "tcp", 100, 16) }
-func BenchmarkEchoWebSocket1(b *testing.B) { benchEcho(b, "ws", 1, 1) }
+func BenchmarkEchoTCP1(b *testing.B)         { benchEcho(b, "tcp", 1, 1, false) }
+func BenchmarkEchoTCP100(b *testing.B)       { benchEcho(b, "tcp", 100, 1, false) }
+func BenchmarkEchoTCP100x16(b *testing.B)    { benchEcho(b, "tcp", 100, 16, false) }
+func BenchmarkEchoInline1(b *testing.B)      { benchEcho(b, "tcp", 1, 1, true) }
+func BenchmarkEchoInline100(b *testing.B)    { benchEcho(b, "tcp", 100, 1, true) }
+func BenchmarkEchoInline100x16(b *testing.B) { benchEcho(b, "tcp", 100, 16, true) }
+func BenchmarkEchoWebSocket1(b *testing.B)   { benchEcho(b, "ws", 1, 1, false) }
 func BenchmarkEchoWebSocket100(b *testing.B) {
-	benchEcho(b, "ws", 100, 1)
+	benchEcho(b, "ws", 100, 1, false)
 }
 
 // BenchmarkEchoPlain1 is what plain net.Conn reads and writes make of it.

@@ -56,8 +56,12 @@ func (s *Session) abort(reason error) (first bool) {
 	if first = s.reason == nil; first {
 		s.end(reason)
 	}
+	s.reset = s.users > 0
+	now := !s.reset
 	s.mu.Unlock()
-	reset(s.conn)
+	if now {
+		reset(s.conn)
+	}
 	return first
 }
 

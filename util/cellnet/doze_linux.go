@@ -3,21 +3,35 @@ package cellnet
 import (
 	"errors"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 )
 
-// dozer watches connections whose peers are quiet, so that they need no
-// goroutine to wait for bytes: one epoll instance, and one goroutine that
-// starts readers for those that have become readable. The zero dozer is ready.
+// dozer watches connections that need no goroutine of their own to wait for
+// bytes: one epoll instance, and one goroutine. It starts readers for those that
+// have become readable, or reads them itself if it loops (loop_linux.go). The
+// zero dozer is ready.
 //
 // A connection stays registered with the runtime's poller as well; that does
 // not matter to either.
 type dozer struct {
+	loops bool
+
 	mu     sync.Mutex
 	file   *os.File           // the epoll instance; nil before it is needed
 	asleep map[int32]*Session // by descriptor
 	closed bool
+
+	loop loop // owned by watch
+}
+
+// loops is how many dozers a server of a has.
+func (a *Acceptor) loops() int {
+	if a.Inline {
+		return max(1, runtime.GOMAXPROCS(0)/2)
+	}
+	return 1
 }
 
 // add watches s, whose lock is held. False: it cannot be watched.
@@ -38,8 +52,10 @@ func (d *dozer) add(s *Session, start func(func())) bool {
 	return true
 }
 
-// control registers the connection of s: for one event, and level triggered, so
-// that bytes which are there already count.
+const edgeTriggered = 1 << 31 // syscall.EPOLLET is negative
+
+// control registers the connection of s, so that bytes which are there already
+// count: for one event, or, for a loop, for every time that bytes come.
 func (d *dozer) control(s *Session) error {
 	epoll, err := d.file.SyscallConn()
 	if err != nil {
@@ -49,22 +65,29 @@ func (d *dozer) control(s *Session) error {
 	if s.sock.watched {
 		op = syscall.EPOLL_CTL_MOD
 	}
+	event := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLRDHUP}
+	if d.loops {
+		event.Events |= edgeTriggered
+	} else {
+		event.Events |= syscall.EPOLLONESHOT
+	}
 	var epollErr, connErr, ctlErr error
 	epollErr = epoll.Control(func(efd uintptr) {
 		connErr = s.sock.raw.Control(func(fd uintptr) {
-			s.sock.fd = int32(fd)
-			event := syscall.EpollEvent{Events: syscall.EPOLLIN | syscall.EPOLLRDHUP | syscall.EPOLLONESHOT, Fd: s.sock.fd}
+			event.Fd = int32(fd)
 			ctlErr = syscall.EpollCtl(int(efd), op, int(fd), &event)
 		})
 	})
 	return errors.Join(epollErr, connErr, ctlErr)
 }
 
-// remove forgets s, whose lock is held and whose connection is still open. An
+// remove forgets s, whose lock is held. Its descriptor may be another's by now. An
 // event that is under way does no harm: it wakes nobody, or somebody in vain.
 func (d *dozer) remove(s *Session) {
 	d.mu.Lock()
-	delete(d.asleep, s.sock.fd)
+	if d.asleep[s.sock.fd] == s {
+		delete(d.asleep, s.sock.fd)
+	}
 	d.mu.Unlock()
 }
 
@@ -94,29 +117,48 @@ func (d *dozer) close() {
 	}
 }
 
+// maxEvents is how many events are taken at a time.
+const maxEvents = 128
+
 // watch is the dozer's goroutine.
 func (d *dozer) watch() {
 	epoll, err := d.file.SyscallConn()
 	if err != nil {
 		return
 	}
-	events := make([]syscall.EpollEvent, 256)
+	var events [maxEvents]syscall.EpollEvent
+	var found [maxEvents]*Session
 	epoll.Read(func(fd uintptr) bool {
 		for {
-			n, err := syscall.EpollWait(int(fd), events, 0)
+			n, err := syscall.EpollWait(int(fd), events[:], 0)
 			if n <= 0 && err != syscall.EINTR {
 				return false // until there are more, or close
 			}
-			for _, event := range events[:max(n, 0)] {
-				d.mu.Lock()
-				s := d.asleep[event.Fd]
-				d.mu.Unlock()
-				if s != nil {
-					s.mu.Lock()
-					s.wake()
-					s.mu.Unlock()
-				}
+			n = max(n, 0)
+			d.mu.Lock()
+			for i := range n {
+				found[i] = d.asleep[events[i].Fd]
+			}
+			d.mu.Unlock()
+			if d.loops {
+				d.loop.read(found[:n], events[:n])
+			} else {
+				wakeAll(found[:n])
+			}
+			clear(found[:n])
+			if n < maxEvents {
+				return false
 			}
 		}
 	})
+}
+
+func wakeAll(found []*Session) {
+	for _, s := range found {
+		if s != nil {
+			s.mu.Lock()
+			s.wake()
+			s.mu.Unlock()
+		}
+	}
 }

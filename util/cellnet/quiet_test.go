@@ -145,15 +145,16 @@ func TestIdle(t *testing.T) {
 
 // Sessions fall asleep and are woken by everything at once.
 func TestQuietStress(t *testing.T) {
-	t.Run("readers stay", func(t *testing.T) { quietStress(t, time.Hour) })
-	t.Run("readers read once", func(t *testing.T) { quietStress(t, 1) })
+	t.Run("readers stay", func(t *testing.T) { quietStress(t, time.Hour, false) })
+	t.Run("readers read once", func(t *testing.T) { quietStress(t, 1, false) })
+	t.Run("loops read", func(t *testing.T) { quietStress(t, 1, true) })
 }
 
-func quietStress(t *testing.T, minDoze time.Duration) {
+func quietStress(t *testing.T, minDoze time.Duration, inline bool) {
 	const clients, rounds = 20, 30
 	opened := make(chan *Session, clients)
 	a := echoes()
-	a.minDoze = minDoze
+	a.minDoze, a.Inline = minDoze, inline
 	a.Open = func(s *Session) (Handler, error) { opened <- s; return &echo{s: s}, nil }
 	addr := serve(t, a)
 	var sessions []*Session

@@ -42,7 +42,7 @@ func (s *Session) read() error {
 		if err := s.received(n, err); err != nil {
 			return err
 		}
-		if s.once {
+		if s.once || s.mayLoop() {
 			return errReadOnce // if there is more, the dozer will say so
 		}
 	}
@@ -69,10 +69,12 @@ func (s *Session) handOver() error {
 	if !s.stopped.Load() {
 		frames, err := s.deliver()
 		s.cfg.Counters.received(frames)
-		if err == ErrHandedOff {
+		switch {
+		case err == ErrHandedOff:
 			return err // nothing of the reader's is ours any more
-		}
-		if frames > 0 {
+		case frames > 0 && s.looped && err == nil:
+			s.dozer.batch(s)
+		case frames > 0:
 			s.handler.Batch()
 		}
 		if s.web != nil && s.web.pong {

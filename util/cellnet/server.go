@@ -15,15 +15,17 @@ type server struct {
 	a     *Acceptor
 	cfg   *Config
 	count *Counters      // never nil
-	all   sync.WaitGroup // one for every connection, the sweeper and the dozer
+	all   sync.WaitGroup // one for every connection, the sweeper and the dozers
 	done  chan struct{}  // closed by end
-	dozer dozer
+
+	dozers []dozer
 
 	began time.Time
 
 	mu       sync.Mutex
 	reason   error              // why the server ends; nil while it serves
 	sessions []*Session         // in no order; each knows its place
+	taken    int                // sessions, ever
 	hosts    map[netip.Addr]int // connections from each; only with MaxPerAddr
 }
 
@@ -34,6 +36,11 @@ func newServer(a *Acceptor) *server {
 		done:  make(chan struct{}),
 		began: time.Now(),
 		hosts: make(map[netip.Addr]int),
+
+		dozers: make([]dozer, a.loops()),
+	}
+	for i := range v.dozers {
+		v.dozers[i].loops = a.Inline
 	}
 	if v.count = v.cfg.Counters; v.count == nil {
 		v.count = new(Counters)
@@ -59,7 +66,9 @@ func (v *server) end(reason error) {
 	for _, s := range sessions {
 		s.Close(reason)
 	}
-	v.dozer.close()
+	for i := range v.dozers {
+		v.dozers[i].close()
+	}
 	v.all.Wait()
 }
 
@@ -93,6 +102,8 @@ func (v *server) admit(s *Session) error {
 		}
 		v.hosts[host]++
 	}
+	v.taken++
+	s.dozer = &v.dozers[v.taken%len(v.dozers)]
 	s.place = len(v.sessions)
 	v.sessions = append(v.sessions, s)
 	return nil
@@ -164,8 +175,7 @@ func (v *server) run(s *Session) {
 			go v.run(s)
 		}
 	case !s.renew(err):
-		s.finish(err)
-		v.leave(s)
+		v.bury(s, err)
 	case !v.doze(s):
 		go v.run(s)
 	}
@@ -176,8 +186,27 @@ func (v *server) doze(s *Session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.once = false
-	s.dozing = s.reason == nil && s.deadline.IsZero() && v.dozer.add(s, v.all.Go)
+	if s.reason == nil && s.deadline.IsZero() {
+		s.dozing = s.dozer.add(s, v.all.Go)
+		s.stays = !s.dozing
+	}
 	return s.dozing
+}
+
+// bury ends a session that can be read no further because of err.
+func (v *server) bury(s *Session, err error) {
+	s.finish(err)
+	v.leave(s)
+}
+
+// mayLoop reports whether a loop should go on reading the session.
+func (s *Session) mayLoop() bool {
+	if s.server == nil || !s.server.a.Inline {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reason == nil && s.deadline.IsZero() && !s.stays
 }
 
 // minDoze is how long a session must have dozed for its reader to read once and
@@ -194,7 +223,7 @@ func (s *Session) wake() {
 	s.once = s.reason == nil && now-s.woken > cmp.Or(s.server.a.minDoze, minDoze)
 	s.woken = now
 	s.dozing = false
-	s.server.dozer.remove(s)
+	s.dozer.remove(s)
 	go s.server.run(s)
 }
 

@@ -42,6 +42,7 @@ type Session struct {
 	sock   socket     // the way around conn to its descriptor, where there is one
 	web    *webSocket // nil: not a WebSocket
 	server *server    // whose Acceptor made the session; nil: none
+	dozer  *dozer     // of the server; nil: none
 
 	// Owned by the goroutine that reads.
 	in      []byte // read and not handed over yet; nil while there is nothing
@@ -49,6 +50,8 @@ type Session struct {
 	need    int    // bytes the frame at the beginning of in has, as far as known
 	dropped int    // bytes read and dropped since the session began to close
 	once    bool   // woken from a doze, to read what is there and doze again
+	looped  bool   // read by a loop just now
+	left    error  // what its reading has left: for settleLooped
 
 	// Owned by whoever set writing.
 	flight []byte // being written, from the beginning of its buffer
@@ -81,9 +84,12 @@ type Session struct {
 	reading   bool          // somebody reads, or will as soon as there is something
 	renewing  bool          // the read deadline is the sweeper's
 	handed    int32         // HandOffs that a reader of the server has not left for yet
-	dozing    bool          // nobody waits for bytes but the server's dozer
+	dozing    bool          // nobody waits for bytes but the dozer
+	stays     bool          // the dozer cannot watch it
 	woken     time.Duration // when it last was woken from that, by the server's clock
 	drained   chan struct{} // closed when writing ends, for the one who waits; nil: nobody
+	users     int8          // who use the descriptor without asking conn
+	reset     bool          // the last of them resets the connection
 	deadline  time.Time     // of SetReadDeadline; once closing, when Linger is over
 	reason    error         // why the session ends; nil while it lives
 }

@@ -13,17 +13,15 @@ import (
 // taken only when there are bytes for it, and a write never waits. The zero
 // socket is not usable: the connection has no descriptor to get at.
 type socket struct {
-	raw syscall.RawConn
-	// Made once, because each costs an allocation.
-	onReadable, onWritable func(fd uintptr) bool
+	raw        syscall.RawConn
+	onReadable func(fd uintptr) bool // made once, because it costs an allocation
 
 	got        int           // by the last read; owned by the reader
 	readErrno  syscall.Errno // of the last read; owned by the reader
 	writeErrno syscall.Errno // of the last write; owned as Session.flight is
 
-	// Owned by the dozer, under the session's lock.
-	fd      int32
-	watched bool
+	fd      int32 // of conn; for those who are counted as Session.users
+	watched bool  // by the dozer; under the session's lock
 }
 
 func (k *socket) open(s *Session) {
@@ -35,7 +33,10 @@ func (k *socket) open(s *Session) {
 	if err != nil {
 		return
 	}
-	k.raw, k.onReadable, k.onWritable = raw, s.readable, s.writable
+	if raw.Control(func(fd uintptr) { k.fd = int32(fd) }) != nil {
+		return // closed already
+	}
+	k.raw, k.onReadable = raw, s.readable
 }
 
 func (k *socket) usable() bool { return k.raw != nil }
@@ -55,6 +56,26 @@ func (k *socket) read(s *Session) (n int, err error) {
 		return 0, io.EOF
 	}
 	return k.got, nil
+}
+
+// tryRead reads once without waiting. The caller is one of Session.users, as
+// with tryWrite.
+func (k *socket) tryRead(s *Session) (n int, err error) {
+	for {
+		n, err := syscall.Read(int(k.fd), s.room())
+		switch errno, _ := err.(syscall.Errno); errno {
+		case 0:
+			if n == 0 {
+				return 0, io.EOF
+			}
+			return n, nil
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			return 0, nil
+		default:
+			return 0, s.opError("read", errno)
+		}
+	}
 }
 
 // readable is called when there may be bytes; false means wait for more.
@@ -82,9 +103,7 @@ func (s *Session) readable(fd uintptr) bool {
 // tryWrite writes once without waiting and leaves in s.took what was taken.
 func (k *socket) tryWrite(s *Session) error {
 	s.took = 0
-	if err := k.raw.Write(k.onWritable); err != nil {
-		return err
-	}
+	s.writable(uintptr(k.fd))
 	return s.writeError()
 }
 

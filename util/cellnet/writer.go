@@ -134,14 +134,18 @@ func (s *Session) Flush() {
 // the lock, which is let go of.
 func (s *Session) write() {
 	for round := 0; s.sock.usable() && round < flushRounds; round++ {
-		if !s.take() {
+		if !s.take(1) {
 			return
 		}
 		if err := s.sock.tryWrite(s); err != nil {
+			s.mu.Lock()
+			s.exit()
+			s.mu.Unlock()
 			s.writeFailed(err)
 			return
 		}
 		s.settle()
+		s.exit()
 		if s.flight != nil {
 			s.cfg.Counters.blocked()
 			break
@@ -154,7 +158,7 @@ func (s *Session) write() {
 // drain is the writer goroutine.
 func (s *Session) drain() {
 	s.mu.Lock()
-	for s.take() {
+	for s.take(0) {
 		s.arm()
 		var err error
 		if s.sock.usable() {
@@ -172,9 +176,11 @@ func (s *Session) drain() {
 }
 
 // take makes flight hold what to write next: the rest of the last batch, or a
-// new one. With nothing left it gives writing back and returns false.
-func (s *Session) take() bool {
+// new one, and counts so many users of the descriptor. With nothing left it gives
+// writing back and returns false.
+func (s *Session) take(users int8) bool {
 	if s.flight != nil {
+		s.users += users
 		s.mu.Unlock()
 		return true
 	}
@@ -190,8 +196,18 @@ func (s *Session) take() bool {
 	s.flight, s.sent, s.frames = s.out, 0, s.outFrames
 	s.batch = len(s.out)
 	s.out, s.outFrames = nil, 0
+	s.users += users
 	s.mu.Unlock()
 	return true
+}
+
+// exit ends a use of the descriptor, which is not closed as long as there are
+// users: it could be another connection's at once. The lock is held.
+func (s *Session) exit() {
+	if s.users--; s.users == 0 && s.reset {
+		s.reset = false
+		reset(s.conn)
+	}
 }
 
 // settle books what the last write took.

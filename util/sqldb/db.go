@@ -49,9 +49,7 @@ type DB struct {
 	preparing sync.Mutex
 	unready   atomic.Pointer[error] // why it is not prepared; nil: it is
 
-	ctx  context.Context // of all that the writer does; ends when Close has no patience
-	stop context.CancelFunc
-	done chan struct{} // closed when the writer has ended
+	ended chan struct{} // closed when the writer has ended
 
 	mu     sync.Mutex
 	queue  []*job
@@ -75,7 +73,7 @@ func Open(source string, o Options, sets ...Migrations) (*DB, error) {
 	if err := checkSets(sets); err != nil {
 		return nil, err
 	}
-	db := &DB{source: src, sets: sets, most: o.Queue, patience: lockPatience, turn: newTurn(src.file), wake: make(chan struct{}, 1), done: make(chan struct{})}
+	db := &DB{source: src, sets: sets, most: o.Queue, patience: lockPatience, turn: newTurn(src.file), wake: make(chan struct{}, 1), ended: make(chan struct{})}
 	if db.most == 0 {
 		db.most = defaultQueue
 	}
@@ -84,7 +82,6 @@ func Open(source string, o Options, sets ...Migrations) (*DB, error) {
 		return nil, err
 	}
 	db.prepared = statements{db: db.write, known: map[string]*sql.Stmt{}}
-	db.ctx, db.stop = context.WithCancel(context.Background())
 	go db.writeAll()
 	return db, nil
 }
@@ -127,13 +124,12 @@ func (db *DB) Close() error {
 	db.mu.Lock()
 	if db.closed {
 		db.mu.Unlock()
-		<-db.done
+		<-db.ended
 		return nil
 	}
 	db.closed = true
 	db.mu.Unlock()
 	db.signal()
-	<-db.done
-	db.stop()
+	<-db.ended
 	return errors.Join(db.read.Close(), db.write.Close(), db.turn.lock.Close())
 }

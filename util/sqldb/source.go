@@ -57,7 +57,10 @@ func (s source) open() (write, read *sql.DB, err error) {
 	}
 	// The writer does not wait in the driver, which would sleep ever longer: see
 	// turn.go. With synchronous(FULL) a commit is on the disk when it returns.
-	write, err = sql.Open("sqlite", dsn(url.Values{"_txlock": {"immediate"}, "_pragma": {"busy_timeout(0)", "synchronous(FULL)", "foreign_keys(1)"}}))
+	// The pages of a batch lie anywhere: with 16 MB of cache few are read again, and
+	// a checkpoint after 4,000 pages (16 MB) finds many of them written more than once.
+	pragmas := []string{"busy_timeout(0)", "synchronous(FULL)", "foreign_keys(1)", "cache_size(-16384)", "wal_autocheckpoint(4000)"}
+	write, err = sql.Open("sqlite", dsn(url.Values{"_txlock": {"immediate"}, "_pragma": pragmas}))
 	if err != nil {
 		return nil, nil, err
 	}

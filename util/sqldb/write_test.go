@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -62,6 +63,53 @@ func TestWritesShareCommits(t *testing.T) {
 	}
 }
 
+// When one of a batch fails, or panics, the others are made again: there once,
+// in the same commit.
+func TestFailureInBatch(t *testing.T) {
+	db := prepared(t, temp(t), Options{})
+	mine := errors.New("mine")
+	release := block(db)
+	var wg sync.WaitGroup
+	var ran atomic.Int64
+	write := func(name string, end func() error) {
+		waiting := db.Stats().Waiting
+		wg.Go(func() {
+			defer func() {
+				if v := recover(); (v != nil) != (name == "panics") {
+					t.Errorf("%s: %v", name, v)
+				}
+			}()
+			err := db.Write(t.Context(), func(ctx context.Context, tx Tx) error {
+				ran.Add(1)
+				if err := count(name)(ctx, tx); err != nil {
+					return err
+				}
+				return end()
+			})
+			if (err == nil) != (name == "good") || err != nil && err != mine {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+		eventually(t, name+" waits", func() bool { return db.Stats().Waiting > waiting })
+	}
+	good := func() error { return nil }
+	write("good", good)
+	write("fails", func() error { return mine })
+	write("panics", func() error { panic("oops") })
+	write("good", good)
+	release()
+	wg.Wait()
+	if g, f, p := counted(t, db, "good"), counted(t, db, "fails"), counted(t, db, "panics"); g != 2 || f != 0 || p != 0 {
+		t.Errorf("good is %d, fails %d, panics %d", g, f, p)
+	}
+	if s := db.Stats(); s.Commits != 2 || s.Writes != 3 || s.Failed != 2 {
+		t.Errorf("%+v", s)
+	}
+	if n := ran.Load(); n != 2+4 {
+		t.Errorf("%d calls, want two until one has failed, and four in all the second time", n)
+	}
+}
+
 // A panic is its caller's alone.
 func TestPanic(t *testing.T) {
 	db := prepared(t, temp(t), Options{})
@@ -103,7 +151,7 @@ func TestQueue(t *testing.T) {
 	}
 	closed := make(chan error)
 	go func() { closed <- db.Close() }()
-	eventually(t, "it is closed for new writes", func() bool { _, ever := db.waiting(); return !ever })
+	eventually(t, "it is closed for new writes", func() bool { _, _, ever := db.waiting(); return !ever })
 	if err := db.Write(t.Context(), count("a")); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("after Close: %v", err)
 	}

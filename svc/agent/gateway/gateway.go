@@ -121,7 +121,6 @@ func (g *Gateway) Start(ctx context.Context, app *basefx.App) (err error) {
 
 	g.links.Receive("", func(l *link.Link) link.Receiver { return &backend{g: g, link: l} })
 	g.links.OnUp(g.away.back)
-	g.links.GatherWhen(func() bool { return g.slots.count() > 1 })
 	link.Handle(g.links, g.bindBackend)
 	link.Handle(g.links, g.usersIn)
 	link.Handle(g.links, g.clientKick)
@@ -143,7 +142,7 @@ func (g *Gateway) Start(ctx context.Context, app *basefx.App) (err error) {
 
 	g.session = cellnet.Config{Framing: cellnet.ClientFraming, MaxPending: g.maxPending, Counters: &g.sessions}
 	return app.ServeClients(&g.port, &cellnet.Acceptor{
-		Config: &g.session, WebSocket: true, Open: g.open, Idle: g.idle, HandshakeTimeout: g.verifyTimeout,
+		Config: &g.session, WebSocket: true, Inline: true, Open: g.open, Idle: g.idle, HandshakeTimeout: g.verifyTimeout,
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"hash/maphash"
 	"net/netip"
 	"strings"
 	"time"
@@ -106,8 +107,8 @@ func (d *Desk) Start(ctx context.Context, app *basefx.App) (err error) {
 	}
 	d.app, d.life = app, ctx
 	d.refusals, d.failures = rarely.New(), rarely.New()
-	d.perAddr = newTable[netip.Addr](app, "address", d.addrRate)
-	d.perAccount = newTable[account](app, "account", d.accountRate)
+	d.perAddr = newTable(app, "address", d.addrRate, hashAddr)
+	d.perAccount = newTable(app, "account", d.accountRate, hashAccount)
 	if err := d.startAccounts(ctx, app); err != nil {
 		return err
 	}
@@ -172,8 +173,8 @@ func (d *Desk) startChoice(app *basefx.App) (err error) {
 }
 
 // newTable makes a table of rates and shows how large it is.
-func newTable[K comparable](app *basefx.App, of string, perSecond float64) *limits.Table[K] {
-	t := limits.New[K](perSecond, max(int(2*perSecond), 1), maxKnown)
+func newTable[K any](app *basefx.App, of string, perSecond float64, hash func(maphash.Seed, K) uint64) *limits.Table[K] {
+	t := limits.New[K](perSecond, max(int(2*perSecond), 1), maxKnown, hash)
 	labels := map[string]string{"of": of}
 	app.Gauge("login_rates", "Addresses and accounts whose rate of logins is known.", labels, func() float64 { return float64(t.Len()) })
 	app.Counter("login_rates_overflow_total", "Of them forgotten early, because there were too many.", labels, func() float64 { return float64(t.Overflow()) })

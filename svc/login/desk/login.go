@@ -3,6 +3,8 @@ package desk
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
+	"math/bits"
 	"net"
 	"net/netip"
 	"strconv"
@@ -20,6 +22,16 @@ import (
 
 // account tells accounts apart for their rate.
 type account struct{ platform, name string }
+
+// hashAccount and hashAddr are cheaper than maphash.Comparable.
+func hashAccount(seed maphash.Seed, a account) uint64 {
+	return maphash.String(seed, a.platform) ^ bits.RotateLeft64(maphash.String(seed, a.name), 1)
+}
+
+func hashAddr(seed maphash.Seed, a netip.Addr) uint64 {
+	b := a.As16()
+	return maphash.Bytes(seed, b[:])
+}
 
 // login decides about one request. An error that is not of msgmux.Refuse is the
 // server's fault.

@@ -78,9 +78,6 @@ func find(ctx context.Context, tx sqldb.Tx, a Account) (uid string, err error) {
 
 // enter gives a uid to an account that had none a moment ago.
 func enter(ctx context.Context, tx sqldb.Tx, a Account, wish string) (uid string, err error) {
-	if uid, err = find(ctx, tx, a); !errors.Is(err, sql.ErrNoRows) {
-		return uid, err // another login was faster
-	}
 	for uid = wish; ; uid = strings.ToLower(rand.Text()) {
 		if uid == "" || len(uid) > maxUID {
 			continue
@@ -92,6 +89,9 @@ func enter(ctx context.Context, tx sqldb.Tx, a Account, wish string) (uid string
 		}
 		if n, err := done.RowsAffected(); err != nil || n == 1 {
 			return uid, err
+		}
+		if first, err := find(ctx, tx, a); !errors.Is(err, sql.ErrNoRows) {
+			return first, err // another login was faster
 		}
 	}
 }

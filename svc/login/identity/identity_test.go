@@ -10,14 +10,10 @@ import (
 	"sync"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/davyxu/cellmesh_demo/util/sqldb"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func open(t *testing.T, file string) *Store {
+func open(t testing.TB, file string) *Store {
 	t.Helper()
 	db, err := sqldb.Open("sqlite:"+file, sqldb.Options{}, Tables())
 	if err != nil {

@@ -13,12 +13,12 @@ import (
 // Table is a rate for each of many keys. It is bounded: keys that have been
 // quiet for so long that they may do all again are forgotten, and when there
 // are too many keys the quieter half is. Any goroutine may use it.
-type Table[K comparable] struct {
+type Table[K any] struct {
 	rate  rate.Limit
 	burst int
 	most  int
 	life  time.Duration // of a generation: in which a bucket fills up
-	seed  maphash.Seed
+	hash  func(K) uint64
 
 	mu       sync.Mutex
 	young    map[uint64]*rate.Limiter // keys are hashes: one that is long costs no more
@@ -28,9 +28,11 @@ type Table[K comparable] struct {
 }
 
 // New makes a table that lets each key do something perSecond times a second,
-// and burst times at once; perSecond 0 means no limit. It keeps most keys.
-func New[K comparable](perSecond float64, burst, most int) *Table[K] {
-	t := &Table[K]{rate: rate.Limit(perSecond), burst: burst, most: most, seed: maphash.MakeSeed(), born: time.Now(), young: map[uint64]*rate.Limiter{}}
+// and burst times at once; perSecond 0 means no limit. It keeps most keys. hash
+// tells keys apart, whatever strangers choose theirs to be (hash/maphash).
+func New[K any](perSecond float64, burst, most int, hash func(maphash.Seed, K) uint64) *Table[K] {
+	seed := maphash.MakeSeed()
+	t := &Table[K]{rate: rate.Limit(perSecond), burst: burst, most: most, hash: func(key K) uint64 { return hash(seed, key) }, born: time.Now(), young: map[uint64]*rate.Limiter{}}
 	if perSecond > 0 {
 		t.life = max(time.Duration(float64(burst)/perSecond*float64(time.Second)), time.Second)
 	}
@@ -43,7 +45,7 @@ func (t *Table[K]) Allow(key K) bool {
 		return true
 	}
 	now := time.Now()
-	return t.limiter(maphash.Comparable(t.seed, key), now).AllowN(now, 1)
+	return t.limiter(t.hash(key), now).AllowN(now, 1)
 }
 
 func (t *Table[K]) limiter(h uint64, now time.Time) *rate.Limiter {

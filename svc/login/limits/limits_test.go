@@ -1,6 +1,7 @@
 package limits
 
 import (
+	"hash/maphash"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,7 +10,7 @@ import (
 // Each key has its rate; nobody notices that keys are forgotten.
 func TestTable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := New[string](2, 4, 1000)
+		l := New(2, 4, 1000, maphash.String)
 		spend := func(key string) (n int) {
 			for l.Allow(key) {
 				n++
@@ -42,7 +43,7 @@ func TestTable(t *testing.T) {
 
 // However many keys come, no more than so many are kept; the busy one stays.
 func TestBound(t *testing.T) {
-	l := New[int](1, 5, 100)
+	l := New(1, 5, 100, maphash.Comparable[int])
 	allowed := 0
 	for i := range 10_000 {
 		if l.Allow(-1) {
@@ -56,7 +57,7 @@ func TestBound(t *testing.T) {
 	if allowed > 7 || l.Overflow() == 0 {
 		t.Errorf("the busy key was allowed %d times, %d forgotten", allowed, l.Overflow())
 	}
-	if l = New[int](0, 5, 100); !l.Allow(1) || l.Len() != 0 {
+	if l = New(0, 5, 100, maphash.Comparable[int]); !l.Allow(1) || l.Len() != 0 {
 		t.Error("no limit is one")
 	}
 }

@@ -22,7 +22,7 @@ type statement struct {
 
 // statements are ours, the one for the most logins first.
 func statements() (all []statement) {
-	for _, n := range []int{64, 16, 4, 1} {
+	for n := 64; n > 0; n /= 2 {
 		var rows []string
 		for i := range n {
 			rows = append(rows, fmt.Sprintf("($%d, 1, $%d, 0)", 2*i+1, 2*i+2))
