@@ -25,7 +25,7 @@ type Flags struct {
 
 // Register adds the flags to fs.
 func (f *Flags) Register(fs *flag.FlagSet) {
-	fs.StringVar(&f.Source, "database", "sqlite:cellmesh.db", "where logins and players are kept: the same for all logins and games")
+	fs.StringVar(&f.Source, "database", "sqlite:cellmesh.db", "where logins, players and chat are kept: the same for all logins, games and socials")
 }
 
 // Open gives the service its database, with the tables of the given users. The

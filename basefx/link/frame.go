@@ -102,6 +102,9 @@ func (f Filter) Passes(features uint32) bool {
 	return features&with == with && features&without == 0
 }
 
+// Features are those that the Filter looks at.
+func (f Filter) Features() uint32 { return uint32(f) | uint32(f>>32) }
+
 // MaxGroup is the longest name of a group, in bytes.
 const MaxGroup = 255
 

@@ -681,7 +681,8 @@ func (x *VerifyACK) GetReason() string {
 	return ""
 }
 
-// A line of chat, to everybody.
+// A line of chat, to everybody: at most 500 characters, none of them a control character. What is
+// refused is told by RejectACK (TextRefused, Muted), if the client understands that.
 type ChatREQ struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Content       string                 `protobuf:"bytes,1,opt,name=content,proto3" json:"content,omitempty"`
@@ -772,7 +773,8 @@ func (x *ChatACK) GetContent() string {
 }
 
 // A line to everybody, to a room or to one player. Everybody who shall see it gets a LineACK, its
-// sender too.
+// sender too, and before SayACK. (Of old clients the world gets a ChatACK, as does the receiver of a
+// private line.)
 type SayREQ struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // the client's own, at most 64 bytes; SayACK brings it back
@@ -1022,7 +1024,7 @@ type JoinACK struct {
 	Room          string                 `protobuf:"bytes,3,opt,name=room,proto3" json:"room,omitempty"`     // that of the request
 	Topic         string                 `protobuf:"bytes,4,opt,name=topic,proto3" json:"topic,omitempty"`
 	Members       uint32                 `protobuf:"varint,5,opt,name=members,proto3" json:"members,omitempty"` // how many, with the new one
-	History       []*LineACK_Line        `protobuf:"bytes,6,rep,name=history,proto3" json:"history,omitempty"`  // the newest, oldest first
+	History       []*LineACK_Line        `protobuf:"bytes,6,rep,name=history,proto3" json:"history,omitempty"`  // the newest, oldest first; one that is said just then may come by LineACK, too
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2518,18 +2520,19 @@ const file_proto_client_proto_rawDesc = "" +
 	"\tVerifyACK\x12)\n" +
 	"\x06result\x18\x01 \x01(\x0e2\x11.proto.ResultCodeR\x06result\x12\x16\n" +
 	"\x06reason\x18\n" +
-	" \x01(\tR\x06reason\"6\n" +
+	" \x01(\tR\x06reason\"A\n" +
 	"\aChatREQ\x12\x18\n" +
-	"\acontent\x18\x01 \x01(\tR\acontent:\x11\x8a\xb5\x18\r\n" +
-	"\x06social\x10\x02\x18\x80 \"#\n" +
+	"\acontent\x18\x01 \x01(\tR\acontent:\x1c\x8a\xb5\x18\x18\n" +
+	"\x06social\x10\x02\x18\x80 !\x00\x00\x00\x00\x00\x00$@(\x14\"#\n" +
 	"\aChatACK\x12\x18\n" +
-	"\acontent\x18\x01 \x01(\tR\acontent\"_\n" +
+	"\acontent\x18\x01 \x01(\tR\acontent\"}\n" +
 	"\x06SayREQ\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x12\n" +
 	"\x04room\x18\x03 \x01(\tR\x04room\x12\x0e\n" +
-	"\x02to\x18\x04 \x01(\tR\x02to\"\x9b\x01\n" +
+	"\x02to\x18\x04 \x01(\tR\x02to:\x1c\x8a\xb5\x18\x18\n" +
+	"\x06social\x10\x02\x18\x80$!\x00\x00\x00\x00\x00\x00$@(\x14\"\x9b\x01\n" +
 	"\x06SayACK\x12)\n" +
 	"\x06result\x18\x01 \x01(\x0e2\x11.proto.ResultCodeR\x06result\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1d\n" +
@@ -2554,32 +2557,37 @@ const file_proto_client_proto_rawDesc = "" +
 	"\n" +
 	"\x06System\x10\x01\x12\n" +
 	"\n" +
-	"\x06Notice\x10\x02\"\x1d\n" +
+	"\x06Notice\x10\x02\";\n" +
 	"\aJoinREQ\x12\x12\n" +
-	"\x04room\x18\x01 \x01(\tR\x04room\"\xbf\x01\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room:\x1c\x8a\xb5\x18\x18\n" +
+	"\x06social\x10\x02\x18\x80\x02!\x00\x00\x00\x00\x00\x00\x14@(\x14\"\xbf\x01\n" +
 	"\aJoinACK\x12)\n" +
 	"\x06result\x18\x01 \x01(\x0e2\x11.proto.ResultCodeR\x06result\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
 	"\x04room\x18\x03 \x01(\tR\x04room\x12\x14\n" +
 	"\x05topic\x18\x04 \x01(\tR\x05topic\x12\x18\n" +
 	"\amembers\x18\x05 \x01(\rR\amembers\x12-\n" +
-	"\ahistory\x18\x06 \x03(\v2\x13.proto.LineACK.LineR\ahistory\"\x1e\n" +
+	"\ahistory\x18\x06 \x03(\v2\x13.proto.LineACK.LineR\ahistory\"<\n" +
 	"\bLeaveREQ\x12\x12\n" +
-	"\x04room\x18\x01 \x01(\tR\x04room\"a\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room:\x1c\x8a\xb5\x18\x18\n" +
+	"\x06social\x10\x02\x18\x80\x02!\x00\x00\x00\x00\x00\x00\x14@(\x14\"a\n" +
 	"\bLeaveACK\x12)\n" +
 	"\x06result\x18\x01 \x01(\x0e2\x11.proto.ResultCodeR\x06result\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
-	"\x04room\x18\x03 \x01(\tR\x04room\"4\n" +
+	"\x04room\x18\x03 \x01(\tR\x04room\"R\n" +
 	"\bTopicREQ\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x14\n" +
-	"\x05topic\x18\x02 \x01(\tR\x05topic\"w\n" +
+	"\x05topic\x18\x02 \x01(\tR\x05topic:\x1c\x8a\xb5\x18\x18\n" +
+	"\x06social\x10\x02\x18\x80\x12!\x00\x00\x00\x00\x00\x00\xf0?(\x05\"w\n" +
 	"\bTopicACK\x12)\n" +
 	"\x06result\x18\x01 \x01(\x0e2\x11.proto.ResultCodeR\x06result\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
 	"\x04room\x18\x03 \x01(\tR\x04room\x12\x14\n" +
-	"\x05topic\x18\x04 \x01(\tR\x05topic\"\x1c\n" +
+	"\x05topic\x18\x04 \x01(\tR\x05topic\":\n" +
 	"\x06WhoREQ\x12\x12\n" +
-	"\x04room\x18\x01 \x01(\tR\x04room\"\xd5\x01\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room:\x1c\x8a\xb5\x18\x18\n" +
+	"\x06social\x10\x02\x18\x80\x02!\x00\x00\x00\x00\x00\x00\x00@(\n" +
+	"\"\xd5\x01\n" +
 	"\x06WhoACK\x12)\n" +
 	"\x06result\x18\x01 \x01(\x0e2\x11.proto.ResultCodeR\x06result\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
@@ -2588,12 +2596,14 @@ const file_proto_client_proto_rawDesc = "" +
 	"\aplayers\x18\x05 \x03(\v2\x14.proto.WhoACK.PlayerR\aplayers\x1a.\n" +
 	"\x06Player\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"N\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"l\n" +
 	"\n" +
 	"HistoryREQ\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x16\n" +
 	"\x06before\x18\x02 \x01(\x04R\x06before\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\rR\x05limit\"\x8e\x01\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit:\x1c\x8a\xb5\x18\x18\n" +
+	"\x06social\x10\x02\x18\x80\x02!\x00\x00\x00\x00\x00\x00\x00@(\n" +
+	"\"\x8e\x01\n" +
 	"\n" +
 	"HistoryACK\x12)\n" +
 	"\x06result\x18\x01 \x01(\x0e2\x11.proto.ResultCodeR\x06result\x12\x16\n" +

@@ -911,7 +911,7 @@ func Messages() []MessageInfo {
 		},
 		{
 			ID: ChatREQID, Name: "ChatREQ",
-			Service: "social", Rule: Rule_AUTH, MaxSize: 4096,
+			Service: "social", Rule: Rule_AUTH, MaxSize: 4096, Rate: 10, Burst: 20,
 			New: func() Message { return new(ChatREQ) },
 		},
 		{
@@ -974,6 +974,7 @@ func Messages() []MessageInfo {
 		},
 		{
 			ID: HistoryREQID, Name: "HistoryREQ",
+			Service: "social", Rule: Rule_AUTH, MaxSize: 256, Rate: 2, Burst: 10,
 			New: func() Message { return new(HistoryREQ) },
 		},
 		{
@@ -1006,6 +1007,7 @@ func Messages() []MessageInfo {
 		},
 		{
 			ID: JoinREQID, Name: "JoinREQ",
+			Service: "social", Rule: Rule_AUTH, MaxSize: 256, Rate: 5, Burst: 20,
 			New: func() Message { return new(JoinREQ) },
 		},
 		{
@@ -1014,6 +1016,7 @@ func Messages() []MessageInfo {
 		},
 		{
 			ID: LeaveREQID, Name: "LeaveREQ",
+			Service: "social", Rule: Rule_AUTH, MaxSize: 256, Rate: 5, Burst: 20,
 			New: func() Message { return new(LeaveREQ) },
 		},
 		{
@@ -1094,6 +1097,7 @@ func Messages() []MessageInfo {
 		},
 		{
 			ID: SayREQID, Name: "SayREQ",
+			Service: "social", Rule: Rule_AUTH, MaxSize: 4608, Rate: 10, Burst: 20,
 			New: func() Message { return new(SayREQ) },
 		},
 		{
@@ -1114,6 +1118,7 @@ func Messages() []MessageInfo {
 		},
 		{
 			ID: TopicREQID, Name: "TopicREQ",
+			Service: "social", Rule: Rule_AUTH, MaxSize: 2304, Rate: 1, Burst: 5,
 			New: func() Message { return new(TopicREQ) },
 		},
 		{
@@ -1144,6 +1149,7 @@ func Messages() []MessageInfo {
 		},
 		{
 			ID: WhoREQID, Name: "WhoREQ",
+			Service: "social", Rule: Rule_AUTH, MaxSize: 256, Rate: 2, Burst: 10,
 			New: func() Message { return new(WhoREQ) },
 		},
 	}

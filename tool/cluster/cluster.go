@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -78,6 +79,21 @@ func StartWithGame(t testing.TB) (c *Cluster, game *Process) {
 		p.WaitReady()
 	}
 	return c, all[0]
+}
+
+// LiftRates takes the rates out of the routes, for tests that are faster than a
+// person. Agents follow soon.
+func (c *Cluster) LiftRates() {
+	c.T.Helper()
+	messages := slices.Clone(pb.Messages())
+	for i := range messages {
+		messages[i].Rate, messages[i].Burst = 0, 0
+	}
+	table, err := route.FromMessages(messages)
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	c.Set(route.Key, string(route.Marshal(table)))
 }
 
 // Set sets a value in discovery.

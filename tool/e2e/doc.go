@@ -4,7 +4,7 @@
 //
 // There is nothing here but tests. Open process_test.go first (one process),
 // then site_test.go (a cluster started by hand, program by program), then the
-// tests: order, second, restart, oldclient, demo. They need signals and run on
+// tests: order, second, restart, oldclient, chat, demo. They need signals and run on
 // Unix only; those that send a terminal's Ctrl-C or look for processes left
 // behind need Linux.
 //

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -158,4 +159,30 @@ func TestDemoInterruptedEarly(t *testing.T) {
 		t.Errorf("while starting: exit code %d", code)
 	}
 	leavesNothing(t, dir)
+}
+
+// A person at a terminal sees who speaks, in colours unless they are unwanted.
+func TestChatOnTerminal(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.up()
+	for _, test := range []struct{ env, sees string }{
+		{"TERM=xterm", "\x1b[1malice:\x1b[0m hello"},
+		{"NO_COLOR=1", "alice: hello"},
+		{"TERM=dumb", "alice: hello"},
+	} {
+		cmd := exec.Command(filepath.Join(bin(), "client"), "-sdaddr="+s.sdaddr, "-uid=alice")
+		cmd.Dir = s.dir
+		cmd.Env = append(os.Environ(), "TERM=xterm", "NO_COLOR=", test.env)
+		term := onTerminal(t, "alice", cmd)
+		term.presses("hello\n")
+		term.sees(test.sees)
+		term.presses("/quit\n")
+		if code := term.wait(); code != 0 {
+			t.Errorf("%s: exit code %d", test.env, code)
+		}
+		if colors := strings.Contains(term.seen(), "\x1b["); colors != strings.Contains(test.sees, "\x1b[") {
+			t.Errorf("%s: %q", test.env, term.seen())
+		}
+	}
 }

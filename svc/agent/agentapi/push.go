@@ -18,19 +18,57 @@ type Audience struct {
 
 // Push sends m to an audience on every agent: encoded once, one frame per agent.
 func (s *Server) Push(to Audience, m pb.Message) error {
-	var body []byte
-	kind := link.ToAll
-	if to.Group != "" {
-		if err := checkGroup(to.Group); err != nil {
+	return s.PushTogether(Addressed{to, m})
+}
+
+// Addressed is a message for an audience.
+type Addressed struct {
+	To      Audience
+	Message pb.Message
+}
+
+// PushTogether is Push of several messages, in this order: each agent gets them
+// in one write. The larger crowd belongs last: an agent writes to its clients as
+// it spreads the last message for many, and saves a second round through them.
+func (s *Server) PushTogether(messages ...Addressed) error {
+	frames := make([]frame, len(messages))
+	for i, m := range messages {
+		var err error
+		if frames[i], err = m.frame(); err != nil {
 			return err
 		}
-		kind, body = link.ToGroup, link.AppendGroup(nil, to.Group)
 	}
-	body, err := marshalAppend(body, m)
-	if err != nil {
-		return err
+	var all []error
+	for _, l := range s.links.Named("agent") {
+		for _, f := range frames {
+			if _, err := l.Append(f.kind, uint64(f.filter), f.id, f.body); err != nil {
+				s.lost.Add(1)
+				all = append(all, fmt.Errorf("to %s: %w", l.ID, err))
+			}
+		}
+		l.Flush()
 	}
-	return s.toAgents(kind, link.NewFilter(to.With, to.Without), m.MsgID(), body)
+	return errors.Join(all...)
+}
+
+// frame is a message for many as it goes over a link.
+type frame struct {
+	kind   link.Kind
+	filter link.Filter
+	id     uint16
+	body   []byte
+}
+
+func (m Addressed) frame() (f frame, err error) {
+	f = frame{kind: link.ToAll, filter: link.NewFilter(m.To.With, m.To.Without), id: m.Message.MsgID()}
+	if m.To.Group != "" {
+		if err := checkGroup(m.To.Group); err != nil {
+			return f, err
+		}
+		f.kind, f.body = link.ToGroup, link.AppendGroup(nil, m.To.Group)
+	}
+	f.body, err = marshalAppend(f.body, m.Message)
+	return f, err
 }
 
 // Broadcast sends m to every verified client of every agent. The body is
@@ -46,14 +84,6 @@ func (s *Server) SendGroup(group string, m pb.Message) error {
 		return err
 	}
 	return s.Push(Audience{Group: group}, m)
-}
-
-func (s *Server) toAgents(kind link.Kind, filter link.Filter, id uint16, body []byte) error {
-	var all []error
-	for _, l := range s.links.Named("agent") {
-		all = append(all, s.push(l, kind, filter, id, body))
-	}
-	return errors.Join(all...)
 }
 
 // SendTo sends m to the given clients: encoded once, one frame per agent (more

@@ -67,7 +67,9 @@ func (b *backend) spread(f link.Frame) error {
 		b.g.groups.each(group, func(c *client) { b.append(c, f.ID, body) })
 	case link.ToAll:
 		if f.Client != 0 {
-			b.g.slots.each(b.filtered(f, f.Body))
+			if !b.g.kinds.none(link.Filter(f.Client)) {
+				b.g.slots.each(b.filtered(f, f.Body))
+			}
 			break
 		}
 		b.g.slots.each(func(c *client) {
@@ -82,7 +84,7 @@ func (b *backend) spread(f link.Frame) error {
 // filtered appends a message for those that its filter passes.
 func (b *backend) filtered(f link.Frame, body []byte) func(*client) {
 	return func(c *client) {
-		if u := c.user.Load(); u != nil && link.Filter(f.Client).Passes(u.features) {
+		if c.user.Load() != nil && link.Filter(f.Client).Passes(c.features.Load()) {
 			b.append(c, f.ID, body)
 		}
 	}

@@ -26,7 +26,9 @@ func TestSlowBackend(t *testing.T) {
 	r.game = r.stub(t, "game")
 	slow := r.line(t, "social", hold)
 	r.agent = r.Launch("agent", "-maxviolations=0").WaitReady()
-	r.setRules(t, func(rules map[string]*route.Rule) { rules["ChatREQ"].MaxSize = 0 })
+	r.setRules(t, func(rules map[string]*route.Rule) {
+		rules["ChatREQ"].MaxSize, rules["ChatREQ"].Rate, rules["ChatREQ"].Burst = 0, 0, 0
+	})
 	w := r.witness(t)
 	flood := r.enter(t, "tcp", "flood", newClient)
 	other := r.enter(t, "ws", "other", newClient)
@@ -68,6 +70,7 @@ func TestSlowBackend(t *testing.T) {
 func TestBackendAway(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "-hold=700ms")
+	r.setRules(t, func(rules map[string]*route.Rule) { rules["ChatREQ"].Rate, rules["ChatREQ"].Burst = 0, 0 })
 	social := r.line(t, "social", nil)
 	w := r.witness(t)
 	p := r.enter(t, "tcp", "alice", newClient)

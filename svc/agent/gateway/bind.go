@@ -183,13 +183,19 @@ func (g *Gateway) bindUser(c *client, l *link.Link, m *pb.BindBackendACK) (ended
 	if !ok {
 		return c
 	}
+	before := u
 	u = &user{uid: m.Uid, name: m.Name, epoch: m.Epoch, features: m.Features}
 	for _, b := range c.bound() {
 		if b.link != l { // knew an unverified client
 			c.introduce(b.link, u)
 		}
 	}
+	g.kinds.of(u.features).Add(1)
+	c.features.Store(u.features)
 	c.user.Store(u) // from here on the client's auth messages pass, behind the introductions
+	if before != nil {
+		g.kinds.of(before.features).Add(-1)
+	}
 	c.session.SetReadDeadline(noDeadline)
 	g.feeds.changed(m.Uid, 0)
 	g.greetings.verified(c)

@@ -29,6 +29,7 @@ type client struct {
 
 	// Shared.
 	announced atomic.Uint32             // features, as VerifyREQ has them
+	features  atomic.Uint32             // those of user, beside it for who looks at all clients; stored before it
 	user      atomic.Pointer[user]      // nil before a backend has said who it is; stored under mu
 	bindings  atomic.Pointer[[]binding] // replaced under mu, never changed
 	mu        sync.Mutex                // before that of groups, links and sessions
@@ -141,6 +142,7 @@ func (c *client) Closed(reason error) {
 	c.g.groups.leaveAll(c, groups)
 	c.g.users.leave(c)
 	if u := c.user.Load(); u != nil {
+		c.g.kinds.of(u.features).Add(-1)
 		c.g.feeds.changed(u.uid, u.epoch)
 	}
 	for _, b := range c.bound() {

@@ -19,6 +19,8 @@ func fanOut(n int) *backend {
 		c := &client{g: g, session: cellnet.NewSession(conn, cfg)}
 		c.session.Abort(net.ErrClosed)
 		g.slots.add(c)
+		g.kinds.of(3).Add(1)
+		c.features.Store(3)
 		c.user.Store(&user{features: 3})
 		g.groups.join("room", c)
 	}

@@ -8,7 +8,7 @@
 // them; closing.go has the reasons for which a connection ends, bans.go one that
 // operators have; features.go reads what a client understands; slots.go finds a
 // client by its number, users.go by its uid, which has one session at a time,
-// groups.go those of a group. greetings.go introduces clients to services that
+// groups.go those of a group, kinds.go counts them by what they understand. greetings.go introduces clients to services that
 // want to know them before they say something (crowds.go: where there are few),
 // presence.go tells backends who is here, ask.go answers what they ask, notice.go
 // shows clients what an operator says.
@@ -58,6 +58,7 @@ type Gateway struct {
 	slots    slots
 	groups   groups
 	users    users
+	kinds    kinds
 	away     away
 	crowds   crowds
 	feeds    feeds

@@ -1,7 +1,8 @@
 // Package console is the client program: it finds login, gets in, sends the
 // lines it reads and prints those that come. console.go is the program,
 // enter.go how it gets in, secrets.go what it proves itself with, lines.go what
-// a line means, player.go what the game answers.
+// a line means, requests.go what is asked and answered, chat.go how chat looks,
+// player.go what the game answers.
 package console
 
 import (
@@ -11,10 +12,14 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"os"
 	"os/user"
+	"strconv"
 	"sync"
 	"time"
 
+	"golang.org/x/term"
+	"golang.org/x/time/rate"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/davyxu/cellmesh_demo/basefx"
@@ -40,20 +45,24 @@ type Console struct {
 	tls      bool
 	ca       string
 	wait     time.Duration
+	names    string        // whether lines to everybody are shown with who says them
 	patience time.Duration // for last replies
 
 	app  *basefx.App
 	said map[string]bool // what the person was told while waiting; owned by run
+	pace *rate.Limiter   // of lines said; owned by run
+	show show
+	seen seen
 
-	mu      sync.Mutex
-	waiting map[string]int // own lines that have not come back
-	count   int            // of them
-	back    chan struct{}  // capacity 1: count became 0
+	mu        sync.Mutex
+	receivers map[string]string // of private lines that were not answered, by request ID
+	count     int               // requests that were not answered
+	back      chan struct{}     // capacity 1: count became 0
 }
 
 // New makes the client and adds its flags.
 func New(fs *flag.FlagSet) basefx.Service {
-	c := &Console{patience: lastReplies, said: map[string]bool{}, waiting: map[string]int{}, back: make(chan struct{}, 1)}
+	c := &Console{patience: lastReplies, said: map[string]bool{}, pace: newPace(), receivers: map[string]string{}, back: make(chan struct{}, 1)}
 	fs.StringVar(&c.login, "login", "", "address of login; empty finds it through memsd")
 	fs.StringVar(&c.commType, "commtype", "tcp", "how to connect: tcp or ws (WebSocket)")
 	fs.StringVar(&c.uid, "uid", defaultUID(), "who to be")
@@ -66,6 +75,7 @@ func New(fs *flag.FlagSet) basefx.Service {
 	fs.BoolVar(&c.tls, "tls", false, "use TLS, to login and agent")
 	fs.StringVar(&c.ca, "ca", "", "file with the certificates (PEM) to trust with -tls, instead of the system's")
 	fs.DurationVar(&c.wait, "wait", time.Minute, "how long to wait for servers that are not up yet")
+	fs.StringVar(&c.names, "names", "auto", "show who says a line to everybody: true, false, or auto: on a terminal only")
 	basefx.Default(fs, "loglevel", "error")
 	basefx.Default(fs, "httpaddr", "")
 	return c
@@ -90,11 +100,28 @@ func (c *Console) Start(ctx context.Context, app *basefx.App) error {
 		return errors.New("-register and -change are one too many")
 	}
 	c.app = app
+	if err := c.prepare(); err != nil {
+		return err
+	}
 	app.Go("console", func(ctx context.Context) error {
 		err := c.run(ctx)
 		app.Stop(err)
 		return nil
 	})
+	return nil
+}
+
+// prepare finds out how lines look: a person at a terminal sees more than a
+// script in a pipe expects.
+func (c *Console) prepare() (err error) {
+	out, is := c.app.Stdout.(*os.File)
+	terminal := is && term.IsTerminal(int(out.Fd()))
+	c.show.colors = terminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	if c.show.names = terminal; c.names != "auto" {
+		if c.show.names, err = strconv.ParseBool(c.names); err != nil {
+			return fmt.Errorf("-names=%q is not true, false or auto", c.names)
+		}
+	}
 	return nil
 }
 
@@ -117,7 +144,7 @@ func (c *Console) run(ctx context.Context) error {
 			if !more {
 				return c.awaitReplies(ctx, conn)
 			}
-			if c.handleLine(conn, line) {
+			if c.handleLine(ctx, conn, line) {
 				return c.awaitReplies(ctx, conn)
 			}
 		case <-conn.Done():
@@ -171,7 +198,7 @@ func (e *endedByServer) Error() string {
 	return fmt.Sprintf("the server ended the connection: %s (%v)", e.reason, e.code)
 }
 
-// awaitReplies waits until every own line has come back.
+// awaitReplies waits until everything is answered.
 func (c *Console) awaitReplies(ctx context.Context, conn *clientapi.Conn) error {
 	timeout := time.NewTimer(c.patience)
 	defer timeout.Stop()
@@ -187,45 +214,18 @@ func (c *Console) awaitReplies(ctx context.Context, conn *clientapi.Conn) error 
 		case <-conn.Done():
 			return lost(conn)
 		case <-timeout.C:
-			return fmt.Errorf("%d of the lines sent did not come back within %v", n, c.patience)
+			return fmt.Errorf("%d of the lines sent %s not answered within %v", n, plural(n, "was", "were"), c.patience)
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-// sent notes a line that has to come back.
-func (c *Console) sent(line string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.waiting[line]++
-	c.count++
-}
-
-// heard notes a line that has come, from us or somebody else.
-func (c *Console) heard(line string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.waiting[line] == 0 {
-		return
+func plural(n int, one, more string) string {
+	if n == 1 {
+		return one
 	}
-	if c.waiting[line]--; c.waiting[line] == 0 {
-		delete(c.waiting, line)
-	}
-	c.settle()
-}
-
-// settle counts one own line less that is waited for. The caller holds mu.
-func (c *Console) settle() {
-	if c.count == 0 {
-		return
-	}
-	if c.count--; c.count == 0 {
-		select {
-		case c.back <- struct{}{}:
-		default:
-		}
-	}
+	return more
 }
 
 // Message prints what the server sends.
@@ -236,16 +236,19 @@ func (c *Console) Message(id uint16, body []byte) error {
 		if err := proto.Unmarshal(body, &m); err != nil {
 			return fmt.Errorf("decode ChatACK: %w", err)
 		}
-		c.print(m.Content)
-		c.heard(m.Content)
-	case pb.PlayerACKID, pb.UpgradeACKID, pb.ClaimACKID, pb.RenameACKID:
-		return c.answered(id, body)
+		c.print(clean(m.Content))
+	case pb.LineACKID:
+		return c.heard(body)
 	case pb.RejectACKID:
 		var m pb.RejectACK
 		if err := proto.Unmarshal(body, &m); err != nil {
 			return fmt.Errorf("decode RejectACK: %w", err)
 		}
 		return c.rejected(&m)
+	default:
+		if _, is := answers[id]; is {
+			return c.answered(id, body)
+		}
 	}
 	return nil // a newer server may say more than we understand
 }
@@ -256,12 +259,9 @@ func (c *Console) rejected(m *pb.RejectACK) error {
 	if m.MsgId == 0 {
 		return &endedByServer{m.Code, m.Reason}
 	}
-	c.say("not taken: %s (%s, %v)", m.Reason, pb.MessageName(uint16(m.MsgId)), m.Code)
-	switch uint16(m.MsgId) {
-	case pb.ChatREQID, pb.PlayerREQID, pb.UpgradeREQID, pb.ClaimREQID, pb.RenameREQID:
-		c.mu.Lock()
+	c.say("not taken: %s (%s, %v)", clean(m.Reason), pb.MessageName(uint16(m.MsgId)), m.Code)
+	if isRequest(uint16(m.MsgId)) {
 		c.settle()
-		c.mu.Unlock()
 	}
 	return nil
 }

@@ -142,12 +142,12 @@ func TestChat(t *testing.T) {
 		bob.shows("hello bob\n")
 		alice.typ("/nonsense x\n/help\n")
 		alice.says("there is no command /nonsense; /help lists them")
-		alice.says("/quit      leave, as at the end of input")
+		alice.says("/quit               leave, as at the end of input")
 		alice.typ(strings.Repeat("x", 5000) + "\n")
-		alice.says("not taken: its body is larger than its rule's max_size (ChatREQ, MessageTooLarge)")
+		alice.says("not taken: its body is larger than its rule's max_size (SayREQ, MessageTooLarge)")
 		alice.typ(strings.Repeat("y", 70_000) + "\n" + "\xff\n")
 		alice.says("not sent: cellnet: frame too large")
-		alice.says("not sent: encode ChatREQ")
+		alice.says("not sent: encode SayREQ")
 		alice.typ("goodbye\n/quit\n")
 		if end := alice.end(); end != "" {
 			t.Errorf("ended with %q", end)
@@ -264,7 +264,7 @@ func TestLostConnection(t *testing.T) {
 			s.Close(nil)
 			return err
 		},
-		"1 of the lines sent did not come back within 300ms": func(*cellnet.Session) error { return nil },
+		"1 of the lines sent was not answered within 300ms": func(*cellnet.Session) error { return nil },
 	} {
 		s := serve(t, &server{chat: chat})
 		term := run(t, "-login="+s.addr)
@@ -330,9 +330,10 @@ func TestWaitingEnds(t *testing.T) {
 func TestNoUseToWait(t *testing.T) {
 	s := serve(t, &server{verify: pb.ResultCode_TokenExpired})
 	for want, flag := range map[string]string{
-		"verify refused: TokenExpired":      "-login=" + s.addr,
-		"-commtype=udp is not tcp or ws":    "-commtype=udp",
-		"-login=localhost is not host:port": "-login=localhost",
+		"verify refused: TokenExpired":                "-login=" + s.addr,
+		"-commtype=udp is not tcp or ws":              "-commtype=udp",
+		"-login=localhost is not host:port":           "-login=localhost",
+		`-names="perhaps" is not true, false or auto`: "-names=perhaps",
 	} {
 		if end := run(t, flag).end(); !strings.HasPrefix(end, want) {
 			t.Errorf("%s: ended with %q, want %q", flag, end, want)

@@ -53,7 +53,7 @@ func (c *Console) enter(ctx context.Context) (*clientapi.Conn, error) {
 func (c *Console) config() (*clientapi.Config, error) {
 	cfg := &clientapi.Config{
 		CommType: c.commType, Version: c.version, Platform: c.platform, UID: c.uid, Credential: c.secret,
-		Features: uint32(pb.VerifyREQ_Reject),
+		Features: uint32(pb.VerifyREQ_Reject | pb.VerifyREQ_Lines),
 	}
 	switch {
 	case c.register:

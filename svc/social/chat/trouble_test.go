@@ -1,0 +1,321 @@
+package chat_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/davyxu/cellmesh_demo/basefx/sanction"
+	"github.com/davyxu/cellmesh_demo/proto/pb"
+	"github.com/davyxu/cellmesh_demo/svc/social/store"
+	"github.com/davyxu/cellmesh_demo/tool/cluster"
+	"github.com/davyxu/cellmesh_demo/util/sqldb"
+)
+
+// talker says lines, one after the other: to everybody, in the room, to a friend.
+type talker struct {
+	*person
+	friend string
+	acks   chan *pb.SayACK
+
+	said  int
+	acked map[int]*pb.SayACK // by number
+}
+
+// note passes on acknowledgements.
+func (p *talker) note(m pb.Message) {
+	if ack, is := m.(*pb.SayACK); is {
+		p.acks <- ack
+	}
+}
+
+// talk says the next line, and reports whether it was acknowledged.
+func (p *talker) talk() bool {
+	n := p.said
+	p.said++
+	m := &pb.SayREQ{RequestId: fmt.Sprint(n), Text: fmt.Sprintf("%s %d", p.uid, n)}
+	switch n % 3 {
+	case 0:
+		m.Room = "lobby"
+	case 1:
+		m.To = p.friend
+	}
+	if err := p.conn.Send(m); err != nil {
+		p.t.Errorf("%s: %v", p.uid, err)
+		return false
+	}
+	timeout := time.After(2 * time.Second)
+	for {
+		select {
+		case ack := <-p.acks:
+			if ack.RequestId != m.RequestId {
+				continue
+			}
+			if ack.Result != 0 {
+				p.t.Errorf("%s is told: %s", p.uid, told(ack))
+			}
+			p.acked[n] = ack
+			return true
+		case <-timeout:
+			return false
+		}
+	}
+}
+
+// hears reports whether the person is to hear line n of the talker.
+func (p *talker) hears(from *talker, n int) bool {
+	return n%3 != 1 || from == p || from.friend == p.uid
+}
+
+// Two socials, three agents, five clients; hub and both socials are restarted in
+// the middle. No line comes twice or in the wrong order, what was acknowledged
+// comes to everybody, and nobody is told to have left.
+func TestThroughTrouble(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 2, 3)
+	hub := s.Launch("hub").WaitReady()
+	s.LiftRates()
+	var people []*talker
+	for i, uid := range []string{"a", "b", "c", "d", "e"} {
+		p := &talker{acks: make(chan *pb.SayACK, 100), acked: map[int]*pb.SayACK{}}
+		p.person = s.enter(t, uid, i%3, new)
+		people = append(people, p)
+	}
+	s.here(t, len(people))
+	for i, p := range people {
+		p.friend = people[(i+1)%len(people)].uid
+		p.send(&pb.JoinREQ{Room: "lobby"})
+		cluster.Eventually(t, p.uid+" is in", func() bool {
+			return slices.ContainsFunc(p.got(), func(m pb.Message) bool { return m.MsgID() == pb.JoinACKID })
+		})
+		p.listen(p.note)
+	}
+	stop := make(chan struct{})
+	var all sync.WaitGroup
+	for _, p := range people {
+		all.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(2 * time.Millisecond):
+					p.talk()
+				}
+			}
+		})
+	}
+	restart := func(p *cluster.Process) {
+		t.Helper()
+		time.Sleep(300 * time.Millisecond) // of talk
+		if err := p.Stop(); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(100 * time.Millisecond) // of talk without it
+		s.Launch(p.Name).WaitReady()
+	}
+	restart(hub)
+	for _, social := range s.socials {
+		restart(social)
+	}
+	time.Sleep(6 * time.Second) // in which whoever seemed to have left would be told of
+	close(stop)
+	all.Wait()
+	for _, p := range people {
+		for range 3 {
+			if !p.talk() {
+				t.Errorf("%s: line %d is not acknowledged, after the trouble", p.uid, p.said-1)
+			}
+		}
+		p.verify(people)
+		if lost := p.said - len(p.acked); lost > 0 {
+			t.Logf("%s: %d of %d lines were not acknowledged", p.uid, lost, p.said)
+		}
+	}
+	ids := map[uint64]bool{}
+	for _, p := range people {
+		for n, last := 0, uint64(0); n < p.said; n++ {
+			if ack := p.acked[n]; ack != nil {
+				if ack.LineId <= last || ids[ack.LineId] {
+					t.Errorf("%s: line %d has ID %d, after %d", p.uid, n, ack.LineId, last)
+				}
+				last = ack.LineId
+				ids[last] = true
+			}
+		}
+	}
+}
+
+// verify checks what a person has heard of all.
+func (p *talker) verify(people []*talker) {
+	t := p.t
+	t.Helper()
+	for _, from := range people {
+		heard := func() (numbers []int) {
+			for _, m := range p.got() {
+				ack, is := m.(*pb.LineACK)
+				if !is {
+					continue
+				}
+				for _, l := range ack.Lines {
+					if strings.HasSuffix(l.Text, " left") {
+						t.Fatalf("%s is told: %s", p.uid, l.Text)
+					}
+					var n int
+					if _, err := fmt.Sscanf(l.Text, from.uid+" %d", &n); err == nil && l.From == from.uid && l.Kind == pb.LineACK_Said {
+						numbers = append(numbers, n)
+					}
+				}
+			}
+			return numbers
+		}
+		missing := func() (missing []int) {
+			got := heard()
+			for n := range from.acked {
+				if p.hears(from, n) && !slices.Contains(got, n) {
+					missing = append(missing, n)
+				}
+			}
+			return missing
+		}
+		deadline := time.Now().Add(10 * time.Second)
+		for len(missing()) > 0 {
+			if time.Now().After(deadline) {
+				t.Errorf("%s has not heard of %s: %v", p.uid, from.uid, missing())
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		got := heard()
+		for i := 1; i < len(got); i++ {
+			if got[i] <= got[i-1] {
+				t.Errorf("%s has heard of %s line %d after %d", p.uid, from.uid, got[i], got[i-1])
+			}
+		}
+	}
+}
+
+// A player comes while others write to it, through both socials: each line comes
+// once, stored or not.
+func TestOfflineOnce(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 2, 2)
+	s.LiftRates()
+	alice, carol := s.enter(t, "alice", 0, new), s.enter(t, "carol", 1, new)
+	db, err := sqldb.Open(s.Database, sqldb.Options{}, store.Tables())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	if err := db.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	people := store.New(db)
+	for round := range 6 {
+		uid := fmt.Sprint("bob", round)
+		bob := s.enter(t, uid, round%2, new)
+		cluster.Eventually(t, uid+" is known", func() bool {
+			known, err := people.Known(t.Context(), uid)
+			return known && err == nil
+		})
+		bob.conn.Close()
+		s.here(t, 2)
+		const lines = 15
+		var all sync.WaitGroup
+		for _, from := range []*person{alice, carol} {
+			all.Go(func() {
+				for n := range lines {
+					if err := from.conn.Send(&pb.SayREQ{To: uid, Text: fmt.Sprint(from.uid, " ", n), RequestId: uid}); err != nil {
+						t.Error(err)
+					}
+					time.Sleep(time.Millisecond) // so that some are said before, some after
+				}
+			})
+		}
+		time.Sleep(time.Duration(round) * 3 * time.Millisecond)
+		bob = s.enter(t, uid, (round+1)%2, new)
+		all.Wait()
+		count := func() map[string]int {
+			times := map[string]int{}
+			for _, m := range bob.got() {
+				for _, l := range m.(*pb.LineACK).Lines {
+					times[l.Text]++
+				}
+			}
+			return times
+		}
+		cluster.Eventually(t, uid+" has all lines", func() bool { return len(count()) == 2*lines })
+		last := map[string]int{"alice": -1, "carol": -1}
+		for _, m := range bob.got() {
+			for _, l := range m.(*pb.LineACK).Lines {
+				var n int
+				fmt.Sscanf(l.Text, l.From+" %d", &n)
+				if n <= last[l.From] {
+					t.Errorf("%s has of %s line %d after %d", uid, l.From, n, last[l.From])
+				}
+				last[l.From] = n
+			}
+		}
+		stored := 0
+		for _, from := range []*person{alice, carol} {
+			for _, m := range from.got() {
+				if ack, is := m.(*pb.SayACK); is && ack.RequestId == uid && ack.Stored {
+					stored++
+				}
+			}
+		}
+		for text, n := range count() {
+			if n != 1 {
+				t.Errorf("%s has %q %d times", uid, text, n)
+			}
+		}
+		t.Logf("%s: %d of %d lines were stored", uid, stored, 2*lines)
+		bob.conn.Close()
+		s.here(t, 2)
+		again := s.enter(t, uid, 0, new) // and never again
+		again.asks(&pb.LeaveREQ{}, "leave : NotInRoom")
+		again.conn.Close()
+		s.here(t, 2)
+	}
+}
+
+// Who is muted hears, and says nothing; at once, and until it is lifted.
+func TestMute(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1, 1)
+	s.LiftRates()
+	alice := s.enter(t, "alice", 0, new)
+	alice.asks(&pb.JoinREQ{Room: "lobby"}, `join lobby: 1, topic "", history `)
+	alice.asks(&pb.SayREQ{Text: "hi", Room: "lobby"}, "alice#lobby: hi", "said ")
+	until := time.Now().Add(time.Hour).Truncate(time.Second)
+	if err := sanction.Set(t.Context(), s.Registry, sanction.Sanction{Kind: sanction.Mute, UID: "alice", Until: until, Why: "shouting"}); err != nil {
+		t.Fatal(err)
+	}
+	reason := "you are muted until " + until.UTC().Format("2006-01-02 15:04:05 UTC") + ": shouting"
+	answer := func() string {
+		alice.send(&pb.TopicREQ{Room: "lobby", Topic: "x"})
+		cluster.Eventually(t, "an answer", func() bool { return len(alice.got()) > alice.read })
+		for alice.read < len(alice.got())-1 {
+			alice.read++
+		}
+		alice.read++
+		return told(alice.got()[alice.read-1])
+	}
+	cluster.Eventually(t, "alice is muted", func() bool { return answer() == `topic lobby: Muted ""` })
+	for _, m := range []*pb.SayREQ{{Text: "hi"}, {Text: "hi", Room: "lobby"}, {Text: "hi", To: "alice"}} {
+		alice.asks(m, "say : Muted: "+reason)
+	}
+	alice.asks(&pb.ChatREQ{Content: "hi"}, "reject ChatREQ: Muted: "+reason)
+	alice.asks(&pb.WhoREQ{}, "who : NoError 1 alice=alice")
+	if _, err := sanction.Lift(t.Context(), s.Registry, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	cluster.Eventually(t, "alice may speak", func() bool {
+		alice.send(&pb.SayREQ{Text: "hi", RequestId: "x"})
+		cluster.Eventually(t, "an answer", func() bool { return len(alice.got()) > alice.read })
+		alice.read = len(alice.got())
+		return told(alice.got()[alice.read-1]) != "say x: Muted: "+reason
+	})
+}

@@ -1,0 +1,106 @@
+// Package store keeps what chat must remember: the newest lines of each room,
+// its topic, who was ever here, and private lines that wait for their receiver.
+//
+// Topics and private lines are on the disk when they are acknowledged. Lines of
+// rooms are written behind ([Recorder]): to say something does not wait for the
+// disk. A process that is killed loses those of its last quarter of a second from
+// the history, of which nobody was promised anything.
+//
+// Open store.go first; history.go is lines and topics, inbox.go private lines and
+// how they are handed over once, recorder.go what is written behind.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/davyxu/cellmesh_demo/util/sqldb"
+)
+
+// ErrFull: as many private lines wait for that player as may. Other errors of a
+// Store wrap sqldb.ErrUnavailable, or sqldb.ErrInDoubt too.
+var ErrFull = errors.New("inbox is full")
+
+// Line is a line that a player has said.
+type Line struct {
+	ID   uint64
+	Room string // empty: to everybody, or private
+	From string // uid
+	Name string // of the sender, when it was said
+	At   time.Time
+	Text string
+}
+
+// Person is somebody who is here, or was.
+type Person struct{ UID, Name string }
+
+//go:embed tables/*.sql
+var tables embed.FS
+
+// Tables are what a Store needs in its database.
+func Tables() sqldb.Migrations { return sqldb.Embedded("chat", tables) }
+
+// Store keeps it in a database, which several processes may share. Any goroutine
+// may use it.
+type Store struct{ db *sqldb.DB }
+
+// New uses a database that was opened with Tables.
+func New(db *sqldb.DB) *Store { return &Store{db} }
+
+// Batch is what was written behind.
+type Batch struct {
+	Lines  []Line
+	People []Person
+}
+
+// Record stores a batch. What is there already stays. Of each room of the batch
+// the newest keep lines are left.
+func (s *Store) Record(ctx context.Context, b Batch, keep int) error {
+	err := s.db.Write(ctx, func(ctx context.Context, tx sqldb.Tx) error {
+		for _, p := range b.People {
+			if _, err := tx.ExecContext(ctx, `
+				INSERT INTO chat_people (uid, name) VALUES ($1, $2) ON CONFLICT (uid) DO UPDATE SET name = excluded.name`, p.UID, p.Name); err != nil {
+				return err
+			}
+		}
+		return record(ctx, tx, b.Lines, keep)
+	})
+	return about("store chat", err)
+}
+
+// scan reads all rows.
+func scan[T any](rows *sql.Rows, err error, one func(*sql.Rows) (T, error)) (all []T, _ error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		v, err := one(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	return all, rows.Err()
+}
+
+// scanLine reads a line from id, sender, name, unix_ms, text.
+func scanLine(rows *sql.Rows) (l Line, err error) {
+	var at int64
+	err = rows.Scan(&l.ID, &l.From, &l.Name, &at, &l.Text)
+	l.At = time.UnixMilli(at)
+	return l, err
+}
+
+const lineColumns = "id, sender, name, unix_ms, text"
+
+func about(what string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
