@@ -1,5 +1,6 @@
-// Command hub carries messages between services by channel. Its rooms are
-// broker (the program) and hubapi (for those who publish and subscribe).
+// Command hub carries messages between services by channel, and knows how all of
+// them are doing. Its rooms are broker (the program), hubapi (for those who publish
+// and subscribe) and board (the cluster as a table); benchmark measures it.
 package main
 
 import (

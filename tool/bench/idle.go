@@ -43,7 +43,7 @@ func idleCase(o options, commType string, goal float64) benchCase {
 			if err != nil {
 				return err
 			}
-			if err := r.until(ctx, robotapi.LineMeasuring); err != nil {
+			if err := r.until(ctx, robotapi.Measuring); err != nil {
 				return err
 			}
 			after, err := b.settledMemory(ctx, s, agent)
@@ -152,7 +152,7 @@ func crowdCase(o options) benchCase {
 				crowd = append(crowd, r)
 			}
 			for _, r := range crowd {
-				if err := r.until(ctx, robotapi.LineMeasuring); err != nil {
+				if err := r.until(ctx, robotapi.Measuring); err != nil {
 					return err
 				}
 				r.readOn()

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/davyxu/cellmesh_demo/svc/robot/robotapi"
@@ -28,7 +26,7 @@ func (b *bench) startRobot(s *servers, args ...string) (*robot, error) {
 	b.robots++
 	name := fmt.Sprint("robot", b.robots)
 	r := &robot{report: filepath.Join(b.dir, name+".json")}
-	args = append(append([]string{"-flagfile=", "-lifeline", "-json=" + r.report}, s.robot...), args...)
+	args = append(append([]string{"-flagfile=", "-lifeline", "-progress=json", "-json=" + r.report}, s.robot...), args...)
 	var err error
 	if r.child, err = spawn(b.dir, name, true, b.program("robot"), args...); err != nil {
 		return nil, err
@@ -37,8 +35,8 @@ func (b *bench) startRobot(s *servers, args ...string) (*robot, error) {
 	return r, nil
 }
 
-// until waits until the robot writes a line that begins so.
-func (r *robot) until(ctx context.Context, begins string) error {
+// until waits until the robot tells that a phase has begun.
+func (r *robot) until(ctx context.Context, phase string) error {
 	limit := time.After(robotLimit)
 	for {
 		select {
@@ -47,11 +45,15 @@ func (r *robot) until(ctx context.Context, begins string) error {
 				<-r.done
 				return r.obituary()
 			}
-			if strings.HasPrefix(line, begins+" ") {
+			e, err := robotapi.ParseEvent(line)
+			if err != nil {
+				return fmt.Errorf("%s: %w (%s)", r.name, err, r.log)
+			}
+			if e.Phase == phase {
 				return nil
 			}
 		case <-limit:
-			return fmt.Errorf("%s does not say %q (%s)", r.name, begins, r.log)
+			return fmt.Errorf("%s does not come to %q (%s)", r.name, phase, r.log)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -82,15 +84,7 @@ func (r *robot) finish(interrupted bool) (*robotapi.Report, error) {
 	if r.err != nil {
 		return nil, r.obituary()
 	}
-	text, err := os.ReadFile(r.report)
-	if err != nil {
-		return nil, err
-	}
-	report := &robotapi.Report{}
-	if err := json.Unmarshal(text, report); err != nil {
-		return nil, fmt.Errorf("%s: %w", r.report, err)
-	}
-	return report, nil
+	return robotapi.Read(r.report)
 }
 
 // play has robots play against s and returns what one operation of theirs was
@@ -100,14 +94,14 @@ func (b *bench) play(ctx context.Context, s *servers, op string, args ...string)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.until(ctx, robotapi.LineMeasuring); err != nil {
+	if err := r.until(ctx, robotapi.Measuring); err != nil {
 		return nil, err
 	}
 	before, err := b.cpu(s)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.until(ctx, robotapi.LineMeasured); err != nil {
+	if err := r.until(ctx, robotapi.Measured); err != nil {
 		return nil, err
 	}
 	after, err := b.cpu(s)

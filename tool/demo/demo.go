@@ -65,7 +65,11 @@ func launch(ctx context.Context, hurry <-chan struct{}, o options, say *teller) 
 	if d.programs, err = findPrograms(d.root); err != nil {
 		return 0, err
 	}
-	if err := build(ctx, d.root, d.bin, d.programs, say); err != nil {
+	wanted := d.programs
+	if o.robots > 0 {
+		wanted = append(slices.Clone(wanted), robot)
+	}
+	if err := build(ctx, d.root, d.bin, wanted, say); err != nil {
 		return 0, stopCause(ctx, err)
 	}
 
@@ -75,6 +79,9 @@ func launch(ctx context.Context, hurry <-chan struct{}, o options, say *teller) 
 		return 0, err
 	}
 	say.line("everything is ready after %v", time.Since(begin).Round(10*time.Millisecond))
+	if err := d.startRobots(); err != nil {
+		return 0, err
+	}
 	d.table()
 	return d.client(ctx)
 }
@@ -134,6 +141,16 @@ func (d *demo) start(ctx context.Context) (err error) {
 		return err
 	}
 	return d.setPhase(serving)
+}
+
+// startRobots has robots play until the demo ends. What they find out is in their
+// log.
+func (d *demo) startRobots() error {
+	if d.robots == 0 {
+		return nil
+	}
+	_, err := d.spawn("robots", robot, "-sdaddr="+d.memsdAddr, "-scenario=play", fmt.Sprint("-n=", d.robots), "-for=0", "-progress=none")
+	return err
 }
 
 // setPhase changes what the death of a child means. A death that the phase

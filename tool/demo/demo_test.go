@@ -19,11 +19,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestOptions(t *testing.T) {
 	t.Setenv("CELLMESH_UID", "alice")
-	o, err := parseOptions([]string{"-agents", "2", "-dir=elsewhere"}, io.Discard)
-	if err != nil || o.counts["agent"] != 2 || o.counts["game"] != 1 || o.dir != "elsewhere" || o.uid != "alice" || o.commType != "tcp" {
+	o, err := parseOptions([]string{"-agents", "2", "-dir=elsewhere", "-robots=50"}, io.Discard)
+	if err != nil || o.counts["agent"] != 2 || o.counts["game"] != 1 || o.robots != 50 || o.dir != "elsewhere" || o.uid != "alice" || o.commType != "tcp" {
 		t.Errorf("%+v, %v", o, err)
 	}
-	for _, args := range [][]string{{"-socials=0"}, {"-agents=101"}, {"-commtype=x"}, {"more"}, {"-unknown"}} {
+	for _, args := range [][]string{{"-socials=0"}, {"-agents=101"}, {"-commtype=x"}, {"-robots=-1"}, {"more"}, {"-unknown"}} {
 		if _, err := parseOptions(args, io.Discard); err == nil || !strings.Contains(err.Error(), strings.TrimLeft(args[0], "-")[:1]) {
 			t.Errorf("%v: %v", args, err)
 		}
@@ -159,7 +159,7 @@ func TestLogTail(t *testing.T) {
 // nobody has thought of goes with the backends.
 func TestStages(t *testing.T) {
 	d := &demo{}
-	for _, name := range []string{"memsd", "agent", "game", "guild", "hub", "login", "social", "agent"} {
+	for _, name := range []string{"memsd", "agent", "game", "guild", "hub", "login", "social", "agent", "robot"} {
 		d.children = append(d.children, &process{program: name})
 	}
 	var got []string
@@ -170,7 +170,7 @@ func TestStages(t *testing.T) {
 		}
 		got = append(got, strings.Join(names, "+"))
 	}
-	if want := []string{"login", "agent+agent", "game+guild+social", "hub", "memsd"}; !slices.Equal(got, want) {
+	if want := []string{"robot", "login", "agent+agent", "game+guild+social", "hub", "memsd"}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }

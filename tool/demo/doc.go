@@ -3,13 +3,14 @@
 //
 //	go run ./tool/demo                            # one of each
 //	go run ./tool/demo -agents 2 -games 2         # more of some
+//	go run ./tool/demo -robots 50                 # a world that is alive
 //	printf 'hello\n' | go run ./tool/demo         # a script: its lines come back on standard output
 //
-// Every folder svc/<name> with a main.go is a program, but for robot. They are
-// built (go run is silent while it builds this launcher; then there is
+// Every folder svc/<name> with a main.go is a program; robot only with -robots.
+// They are built (go run is silent while it builds this launcher; then there is
 // something to see), memsd is started, the route rules are pushed, everything
 // else is started at once (they wait for each other by themselves), and the
-// client last. Ctrl-C, the end of input or /quit stops all of it; Ctrl-C twice
+// robots and the client last. Ctrl-C, the end of input or /quit stops all of it; Ctrl-C twice
 // is now. Standard output has the client's lines alone.
 //
 // What the programs write lies in .demo (-dir for another folder) and is there

@@ -21,6 +21,7 @@ const exitInterrupted = 130
 type options struct {
 	dir      string
 	counts   map[string]int // how many of each program, if not one
+	robots   int            // how many play
 	uid      string         // for the client, if not empty
 	commType string
 }
@@ -33,6 +34,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	agents := fs.Int("agents", 1, "how many agents to start")
 	games := fs.Int("games", 1, "how many games to start")
 	socials := fs.Int("socials", 1, "how many socials to start")
+	fs.IntVar(&o.robots, "robots", 0, "how many robots play along, so that the world is alive")
 	fs.StringVar(&o.uid, "uid", "", "who to be in the client; empty leaves it to the client")
 	fs.StringVar(&o.commType, "commtype", "tcp", "how the client connects: tcp or ws (WebSocket)")
 	if err := ff.Parse(fs, args, ff.WithEnvVarPrefix("CELLMESH")); err != nil {
@@ -46,6 +48,9 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 		if n < 1 || n > 100 {
 			return o, fmt.Errorf("-%ss=%d: 1 to 100 can be started", name, n)
 		}
+	}
+	if o.robots < 0 || o.robots > 10_000 {
+		return o, fmt.Errorf("-robots=%d: 0 to 10000 can play along", o.robots)
 	}
 	if o.commType != "tcp" && o.commType != "ws" {
 		return o, fmt.Errorf("-commtype=%s is not tcp or ws", o.commType)

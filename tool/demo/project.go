@@ -27,8 +27,8 @@ func projectRoot() (string, error) {
 	}
 }
 
-// robot is a program that the demo neither builds nor starts: it is a load, not
-// a part of the server.
+// robot is a program that is built and started only with -robots: it is a load,
+// not a part of the server.
 const robot = "robot"
 
 // findPrograms returns the names of the folders in svc that have a main.go, in

@@ -24,16 +24,18 @@ func (d *demo) stop(ctx context.Context) {
 	}
 }
 
-// stages are the processes in the order in which they stop: who lets clients
-// in, who carries their messages, who handles them, and then what those use.
+// stages are the processes in the order in which they stop: robots, who lets
+// clients in, who carries their messages, who handles them, and then what those use.
 func (d *demo) stages() [][]*process {
-	const login, agent, backends, hub, memsd = 0, 1, 2, 3, 4
+	const robots, login, agent, backends, hub, memsd = 0, 1, 2, 3, 4, 5
 	stages := make([][]*process, memsd+1)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, p := range d.children {
 		stage := backends
 		switch p.program {
+		case robot:
+			stage = robots
 		case "login":
 			stage = login
 		case "agent":

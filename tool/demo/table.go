@@ -17,6 +17,10 @@ func (d *demo) table() {
 	registered := d.registered()
 	for _, p := range d.services() {
 		svc := registered[p]
+		if p.program == robot {
+			fmt.Fprintf(w, "robots\t%d\t-\t-\t-\t%s\n", p.pid(), p.log.shown())
+			continue
+		}
 		if svc == nil { // gone in this moment, which is told as well
 			continue
 		}

@@ -11,10 +11,12 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/client/clientapi"
 	"github.com/davyxu/cellmesh_demo/svc/robot/player"
+	"github.com/davyxu/cellmesh_demo/svc/robot/robotapi"
 	"github.com/davyxu/cellmesh_demo/svc/robot/tally"
 	"github.com/davyxu/cellmesh_demo/util/cellnet"
 	"github.com/davyxu/cellmesh_demo/util/discovery"
@@ -49,9 +51,8 @@ func (c *Crew) enterAll(ctx, entering context.Context) []*clientapi.Conn {
 		c.tally.Error("find login", err.Error())
 		return nil
 	}
-	script := c.scenario.New(&c.run.Options)
 	for i := range f.n {
-		c.robots = append(c.robots, player.New(c.run, i, fmt.Sprint(f.uid, i), script))
+		c.robots = append(c.robots, player.New(c.run, i, c.scenario.Play))
 	}
 	all := make([]*clientapi.Conn, f.n+f.idle)
 	next := make(chan int)
@@ -62,10 +63,7 @@ func (c *Crew) enterAll(ctx, entering context.Context) []*clientapi.Conn {
 				if i < f.n {
 					all[i] = d.robot(ctx, i)
 				} else {
-					c.idling.Add(1)
-					if all[i] = d.enter(ctx, i, idler{c}); all[i] == nil {
-						c.idling.Add(-1)
-					}
+					all[i] = d.idle(ctx, i)
 				}
 			}
 		})
@@ -110,7 +108,7 @@ func (d *door) config(uid string) *clientapi.Config {
 	f := &d.crew.flags
 	return &clientapi.Config{
 		CommType: f.commType, Version: "1.0", Platform: f.platform, UID: uid, Credential: f.secret,
-		Features: uint32(pb.VerifyREQ_Reject), Timeout: enterTimeout, Session: d.session, Beats: &d.crew.beats, TLS: d.tls,
+		Features: uint32(pb.VerifyREQ_Reject | d.crew.scenario.Features), Timeout: enterTimeout, Session: d.session, Beats: &d.crew.beats, TLS: d.tls,
 	}
 }
 
@@ -130,7 +128,7 @@ func (c *Crew) feed(ctx context.Context, next chan<- int, count int) {
 		next <- i
 		if time.Since(shown) >= time.Second {
 			shown = time.Now()
-			c.say("entering %d of %d", i+1, count)
+			c.progress.phase(robotapi.Entering, i+1, count)
 		}
 	}
 }
@@ -145,25 +143,43 @@ func (d *door) robot(ctx context.Context, i int) *clientapi.Conn {
 	return conn
 }
 
+// idle gets in who only heartbeats.
+func (d *door) idle(ctx context.Context, i int) *clientapi.Conn {
+	d.crew.guests.Add(1)
+	conn := d.enter(ctx, i, &guest{crew: d.crew, uid: d.crew.run.UIDOf(i), idle: true})
+	if conn == nil {
+		d.crew.guests.Add(-1)
+	}
+	return conn
+}
+
+// logIn asks login, if there is one.
+func (d *door) logIn(ctx context.Context, cfg *clientapi.Config) (clientapi.Grant, error) {
+	f := &d.crew.flags
+	if f.noToken {
+		return clientapi.Grant{Agent: f.agent, Token: cfg.UID}, nil
+	}
+	grant, err := clientapi.Login(ctx, d.loginAddr(), cfg)
+	if f.agent != "" {
+		grant.Agent = f.agent
+	}
+	return grant, err
+}
+
 // enter logs in and connects. It returns nil if that failed, which has been
 // counted.
 func (d *door) enter(ctx context.Context, i int, h clientapi.Handler) *clientapi.Conn {
-	f := &d.crew.flags
-	cfg := d.config(fmt.Sprint(f.uid, i))
-	grant := clientapi.Grant{Agent: f.agent, Token: "robot"}
-	if !f.noToken {
-		start := time.Now()
-		var err error
-		if grant, err = clientapi.Login(ctx, d.loginAddr(), cfg); err != nil {
-			d.crew.tally.Error(enterCode("login", err), cfg.UID+": "+err.Error())
-			return nil
-		}
-		d.loggingIn.Record(i, time.Since(start))
-		if f.agent != "" {
-			grant.Agent = f.agent
-		}
-	}
+	cfg := d.config(d.crew.run.UIDOf(i))
 	start := time.Now()
+	grant, err := d.logIn(ctx, cfg)
+	if err != nil {
+		d.crew.tally.Error(enterCode("login", err), cfg.UID+": "+err.Error())
+		return nil
+	}
+	if !d.crew.flags.noToken {
+		d.loggingIn.Record(i, time.Since(start))
+	}
+	start = time.Now()
 	conn, err := clientapi.Connect(ctx, grant, cfg, h)
 	if err != nil {
 		d.crew.tally.Error(enterCode("connect", err), cfg.UID+": "+err.Error())
@@ -227,14 +243,37 @@ func enterCode(step string, err error) string {
 	return step + ": " + cellnet.ReasonLabel(err)
 }
 
-// idler is who only heartbeats.
-type idler struct{ crew *Crew }
+// guest is who says nothing but heartbeats.
+type guest struct {
+	crew *Crew
+	uid  string
+	idle bool // one of Crew.guests
 
-func (idler) Message(uint16, []byte) error { return nil }
-func (idler) Batch()                       {}
+	farewell string // why the server is about to close; of the connection's goroutine
+}
 
-// Closed counts an end that was not asked for.
-func (i idler) Closed(err error) {
-	i.crew.idling.Add(-1)
-	i.crew.tally.Error("closed: "+cellnet.ReasonLabel(err), "idle: "+err.Error())
+// Message hears why the server is about to close.
+func (g *guest) Message(id uint16, body []byte) error {
+	var m pb.RejectACK
+	if id == pb.RejectACKID && proto.Unmarshal(body, &m) == nil && m.MsgId == 0 {
+		g.farewell = m.Code.String()
+	}
+	return nil
+}
+
+// Batch has nothing to write.
+func (g *guest) Batch() {}
+
+// Closed counts an end that was not asked for. That the server did not say why is
+// a violation.
+func (g *guest) Closed(err error) {
+	if g.idle {
+		g.crew.guests.Add(-1)
+	}
+	if code, example, wrong := player.Ended(g.farewell, err); code != "" {
+		g.crew.tally.Error(code, g.uid+": "+example)
+		if wrong {
+			g.crew.tally.Violation(robotapi.CloseUnexplained, g.uid, g.crew.run.Now(), player.ExpectedFarewell, example)
+		}
+	}
 }

@@ -8,139 +8,129 @@ import (
 	"sync"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/util/cellnet"
 )
 
-// foreign is a server that speaks the client protocol and nothing else: it
-// takes any token and answers EchoREQ and ChatREQ by itself. fault may spoil
-// what it answers.
+// foreign is a server that speaks the client protocol, in one goroutine a client
+// and with nothing behind it. It keeps what robots are promised, but for its
+// faults (faults_test.go).
 type foreign struct {
-	addr string
-	// fault is given the number of a request on its connection, from 1, and the
-	// reply; what it returns is sent.
-	fault func(c *foreignClient, n int, reply []byte) [][]byte
+	addr   string
+	faults faults
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards the rest, and what clients have
 	clients []*foreignClient
+	players map[string]*foreignPlayer
+	lineID  uint64
+	heard   map[string][]uint16 // message IDs but heartbeats', by uid
+}
+
+// faults are what a foreign server does wrong, nothing if nil.
+type faults struct {
+	// frame is given a frame for a client, and its number among those of its
+	// message ID for this client, from 1; what it returns is sent instead.
+	frame func(c *foreignClient, id uint16, n int, frame []byte) [][]byte
+	// change is called after a change of a player, the nth of its kind.
+	change func(p *foreignPlayer, before foreignPlayer, id uint16, n int)
+	// forgetful makes it do requests again that come again.
+	forgetful bool
 }
 
 type foreignClient struct {
 	*cellnet.Session
-	srv  *foreign
-	held []byte // for fault
-	n    int
+	srv   *foreign
+	uid   string
+	rooms map[string]bool
+	sent  map[uint16]int
+	held  []byte // for faults
 }
 
-func startForeign(t *testing.T, fault func(c *foreignClient, n int, reply []byte) [][]byte) *foreign {
+func startForeign(t *testing.T, f faults) *foreign {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &foreign{addr: l.Addr().String(), fault: fault}
-	a := &cellnet.Acceptor{Config: &cellnet.Config{Framing: cellnet.ClientFraming}, WebSocket: true, Open: f.open}
+	srv := &foreign{addr: l.Addr().String(), faults: f, players: map[string]*foreignPlayer{}, heard: map[string][]uint16{}}
+	a := &cellnet.Acceptor{Config: &cellnet.Config{Framing: cellnet.ClientFraming}, WebSocket: true, Open: srv.open}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); a.Serve(ctx, l) }()
 	t.Cleanup(func() { stop(); <-done })
-	return f
+	return srv
 }
 
 func (f *foreign) open(s *cellnet.Session) (cellnet.Handler, error) {
-	c := &foreignClient{Session: s, srv: f}
+	c := &foreignClient{Session: s, srv: f, rooms: map[string]bool{}, sent: map[uint16]int{}}
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.clients = append(f.clients, c)
-	f.mu.Unlock()
 	return c, nil
 }
 
+// Frame handles a message.
 func (c *foreignClient) Frame(b []byte) error {
-	reply := bytes.Clone(b)
-	switch cellnet.MessageID(b) {
-	case pb.VerifyREQID:
-		return c.SendMessage(pb.VerifyACKID, nil)
+	c.srv.mu.Lock()
+	defer c.srv.mu.Unlock()
+	body := bytes.Clone(b[2:])
+	if id := cellnet.MessageID(b); id != pb.PingACKID {
+		c.srv.heard[c.uid] = append(c.srv.heard[c.uid], id)
+	}
+	switch id := cellnet.MessageID(b); id {
 	case pb.PingACKID:
 		return c.Send(b, nil)
+	case pb.VerifyREQID:
+		var req pb.VerifyREQ
+		if err := proto.Unmarshal(body, &req); err != nil {
+			return err
+		}
+		c.uid = req.GameToken
+		return c.SendMessage(pb.VerifyACKID, nil)
 	case pb.EchoREQID:
-		binary.LittleEndian.PutUint16(reply, pb.EchoACKID)
-		c.n++
-		for _, r := range c.srv.fault(c, c.n, reply) {
-			if err := c.Send(r, nil); err != nil {
-				return err
-			}
-		}
+		c.send(pb.EchoACKID, body)
 	case pb.ChatREQID:
-		binary.LittleEndian.PutUint16(reply, pb.ChatACKID)
-		c.srv.mu.Lock()
-		defer c.srv.mu.Unlock()
 		for _, to := range c.srv.clients {
-			to.n++
-			for _, r := range c.srv.fault(to, to.n, reply) {
-				to.Send(r, nil)
-			}
+			to.send(pb.ChatACKID, body)
 		}
+	default:
+		return c.handle(id, body)
 	}
 	return nil
 }
 
-func (c *foreignClient) Batch()       {}
-func (c *foreignClient) Closed(error) {}
-
-// honest spoils nothing.
-func honest(_ *foreignClient, _ int, reply []byte) [][]byte { return [][]byte{reply} }
-
-func drop(_ *foreignClient, n int, reply []byte) [][]byte {
-	if n == 7 {
-		return nil
+// reply sends a message.
+func (c *foreignClient) reply(m pb.Message) {
+	body, err := proto.Marshal(m)
+	if err != nil {
+		panic(err)
 	}
-	return [][]byte{reply}
+	c.send(m.MsgID(), body)
 }
 
-func double(_ *foreignClient, n int, reply []byte) [][]byte {
-	if n == 7 {
-		return [][]byte{reply, reply}
+func (c *foreignClient) send(id uint16, body []byte) {
+	c.sent[id]++
+	frame := append(binary.LittleEndian.AppendUint16(nil, id), body...)
+	frames := [][]byte{frame}
+	if f := c.srv.faults.frame; f != nil {
+		frames = f(c, id, c.sent[id], frame)
 	}
-	return [][]byte{reply}
+	for _, b := range frames {
+		c.Send(b, nil) // one that is gone is found out by its reader
+	}
 }
 
-func swap(c *foreignClient, n int, reply []byte) [][]byte {
-	switch n {
-	case 7:
-		c.held = reply
-		return nil
-	case 8:
-		return [][]byte{reply, c.held}
-	}
-	return [][]byte{reply}
-}
+func (c *foreignClient) Batch() {}
 
-func corrupt(_ *foreignClient, n int, reply []byte) [][]byte {
-	if n == 7 {
-		reply = bytes.Clone(reply)
-		reply[len(reply)-1] ^= 0x20
-	}
-	return [][]byte{reply}
-}
-
-func garble(_ *foreignClient, n int, reply []byte) [][]byte {
-	if n == 7 {
-		return [][]byte{append(bytes.Clone(reply[:2]), 0xff, 0xff)}
-	}
-	return [][]byte{reply}
-}
-
-// misroute gives one robot's reply to another.
-func misroute(c *foreignClient, n int, reply []byte) [][]byte {
-	if n != 7 {
-		return [][]byte{reply}
-	}
+// Closed forgets a client.
+func (c *foreignClient) Closed(error) {
 	c.srv.mu.Lock()
 	defer c.srv.mu.Unlock()
-	for _, other := range c.srv.clients {
-		if other != c {
-			other.Send(reply, nil)
+	for i, other := range c.srv.clients {
+		if other == c {
+			c.srv.clients = append(c.srv.clients[:i], c.srv.clients[i+1:]...)
 			break
 		}
 	}
-	return nil
 }

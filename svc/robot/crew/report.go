@@ -1,9 +1,8 @@
 package crew
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
-	"os"
 	"runtime"
 	"time"
 
@@ -13,26 +12,36 @@ import (
 
 // conclude tells the report. Its error says that the run failed: a promise was
 // broken, or not all robots stayed.
-func (c *Crew) conclude(m *meter) error {
+func (c *Crew) conclude(ctx context.Context, m *meter) error {
+	if c.flags.database != "" {
+		if err := c.checkLedger(ctx); err != nil {
+			return fmt.Errorf("-database: %w", err)
+		}
+	}
 	r, err := c.report(m)
 	if err != nil {
 		return err
 	}
-	c.print(r)
+	c.progress.end()
+	if c.progress.mode != "json" {
+		c.print(r)
+	}
 	if c.flags.json != "" {
-		text, err := json.MarshalIndent(r, "", "  ")
-		if err != nil {
+		if err := r.Write(c.flags.json); err != nil {
 			return fmt.Errorf("-json: %w", err)
 		}
-		if err := os.WriteFile(c.flags.json, append(text, '\n'), 0o644); err != nil {
-			return fmt.Errorf("-json: %w", err)
+	}
+	if c.flags.plot != "" {
+		if err := writePlot(c.flags.plot, r); err != nil {
+			return fmt.Errorf("-plot: %w", err)
 		}
 	}
 	lost := r.Robots + r.Idle - c.present()
 	switch {
 	case r.ViolationCount > 0:
-		return fmt.Errorf("promises broken: %d, the first: %s %s: %s", r.ViolationCount, r.Violations[0].Robot, r.Violations[0].Kind, r.Violations[0].Told)
-	case lost > 0 && len(r.Errors) > 0:
+		v := r.Violations[0]
+		return fmt.Errorf("promises broken: %d, the first: %s, %s at %.3f s: expected %s, seen %s", r.ViolationCount, v.Kind, v.Robot, v.At, v.Expected, v.Seen)
+	case c.scenario.Visit == nil && lost > 0 && len(r.Errors) > 0:
 		return fmt.Errorf("%d of %d robots did not get in or did not stay: %s", lost, r.Robots+r.Idle, r.Errors[0].Example)
 	}
 	return nil
@@ -42,20 +51,20 @@ func (c *Crew) report(m *meter) (*robotapi.Report, error) {
 	f := &c.flags
 	r := &robotapi.Report{
 		Scenario: f.scenario, CommType: f.commType, Robots: f.n, Online: c.online, Idle: f.idle, IdleIn: c.idlers,
-		InFlight: f.inflight, Rate: f.rate, Size: f.size, Seed: f.seed,
+		InFlight: f.inflight, Rate: f.rate, Think: f.think.Seconds(), Size: f.size, Seed: f.seed,
 		Seconds: m.end.Sub(m.start).Seconds(), CPU: m.cpu.Seconds(), CPUTotal: cpuTime().Seconds(),
 		Ops: []robotapi.Op{}, Enter: []robotapi.Op{}, Timeline: m.timeline, Errors: c.tally.Errors(),
 	}
 	r.ViolationCount, r.Violations = c.tally.Violations()
-	var mem runtime.MemStats
-	runtime.ReadMemStats(&mem)
-	r.MemoryBytes = mem.Sys
+	r.MemoryBytes = memory()
 	for _, o := range m.ops {
 		op, err := robotapi.NewOp(o.op.Name, o.sum, m.end.Sub(m.start))
 		if err != nil {
 			return nil, err
 		}
-		r.Ops = append(r.Ops, op)
+		if op.Count > 0 {
+			r.Ops = append(r.Ops, op)
+		}
 	}
 	for _, o := range c.enter.Ops() {
 		all := tally.NewHistogram()
@@ -72,24 +81,44 @@ func (c *Crew) report(m *meter) (*robotapi.Report, error) {
 	return r, nil
 }
 
+// memoryOfGo is the memory that Go has taken from the system, touched or not.
+func memoryOfGo() uint64 {
+	var mem runtime.MemStats
+	runtime.ReadMemStats(&mem)
+	return mem.Sys - mem.HeapReleased
+}
+
 // print tells the report to a person.
 func (c *Crew) print(r *robotapi.Report) {
-	c.say("")
-	c.say("scenario %s over %s: %d robots, %d idle connections, in flight %d, rate %v/s each, %d bytes", r.Scenario, r.CommType, r.Online, r.IdleIn, r.InFlight, r.Rate, r.Size)
-	c.say("%-10s %10s %12s %10s %10s %10s %10s", "", "count", "per second", "p50", "p90", "p99", "max")
+	say := func(format string, args ...any) { fmt.Fprintf(c.out, format+"\n", args...) }
+	say("")
+	say("scenario %s over %s, seed %d: %d robots, %d idle connections, in flight %d, %s", r.Scenario, r.CommType, r.Seed, r.Online, r.IdleIn, r.InFlight, paceOf(r))
+	say("%-10s %10s %12s %10s %10s %10s %10s", "", "count", "per second", "p50", "p90", "p99", "max")
 	for _, op := range append(r.Enter[:len(r.Enter):len(r.Enter)], r.Ops...) {
-		c.say("%-10s %10d %12.0f %10s %10s %10s %10s", op.Name, op.Count, op.PerSecond, micros(op.P50), micros(op.P90), micros(op.P99), micros(op.Max))
+		say("%-10s %10d %12.1f %10s %10s %10s %10s", op.Name, op.Count, op.PerSecond, micros(op.P50), micros(op.P90), micros(op.P99), micros(op.Max))
 	}
-	c.say("measured %.1f s; the robot itself took %.2f s of processor time meanwhile, %.2f s in all, and %.1f MB", r.Seconds, r.CPU, r.CPUTotal, float64(r.MemoryBytes)/1e6)
+	say("measured %.1f s; the robots themselves took %.2f s of processor time meanwhile, %.2f s in all, and %.1f MB (%.1f kB each)",
+		r.Seconds, r.CPU, r.CPUTotal, float64(r.MemoryBytes)/1e6, float64(r.MemoryBytes)/1e3/float64(max(r.Online+r.IdleIn, 1)))
 	for _, e := range r.Errors {
-		c.say("error %s: %d times, first: %s", e.Code, e.Count, e.Example)
+		say("error %s: %d times, first: %s", e.Code, e.Count, e.Example)
 	}
 	for _, v := range r.Violations {
-		c.say("VIOLATION %s, %s at %.3f s: %s", v.Kind, v.Robot, v.At, v.Told)
+		say("VIOLATION %s, %s at %.3f s: expected %s; seen %s", v.Kind, v.Robot, v.At, v.Expected, v.Seen)
 	}
 	if more := r.ViolationCount - int64(len(r.Violations)); more > 0 {
-		c.say("VIOLATION and %d more", more)
+		say("VIOLATION and %d more", more)
 	}
+}
+
+// paceOf is in words how fast the robots asked.
+func paceOf(r *robotapi.Report) string {
+	switch {
+	case r.Rate > 0:
+		return fmt.Sprintf("%v/s each", r.Rate)
+	case r.Think > 0:
+		return fmt.Sprintf("%v to think", time.Duration(r.Think*float64(time.Second)))
+	}
+	return "as fast as they are answered"
 }
 
 // micros is a latency in words.

@@ -1,6 +1,8 @@
 package crew
 
 import (
+	"fmt"
+	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -17,4 +19,17 @@ func latePort(_, _ string, raw syscall.RawConn) error {
 		return cerr
 	}
 	return err
+}
+
+// memory is what this process takes of the machine's: what is resident.
+func memory() uint64 {
+	text, err := os.ReadFile("/proc/self/statm")
+	var size, resident uint64
+	if err == nil {
+		_, err = fmt.Sscan(string(text), &size, &resident)
+	}
+	if err != nil {
+		return memoryOfGo()
+	}
+	return resident * uint64(os.Getpagesize())
 }

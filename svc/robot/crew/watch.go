@@ -19,6 +19,10 @@ type meter struct {
 	end      time.Time
 	cpu      time.Duration // taken before start; then while measuring
 	timeline []robotapi.Second
+	part     *hdrhistogram.Histogram // scratch: an operation in an interval
+	all      *hdrhistogram.Histogram // scratch: all of them
+
+	failed, broken int64 // errors and violations until then
 }
 
 // measured is one operation.
@@ -30,22 +34,19 @@ type measured struct {
 // watch lets the robots warm up, measures, and tells every second how it goes.
 func (c *Crew) watch() *meter {
 	c.pass(c.flags.warmup, time.Now(), nil)
-	m := &meter{crew: c, cpu: cpuTime(), start: time.Now()}
+	m := &meter{crew: c, cpu: cpuTime(), start: time.Now(), part: tally.NewHistogram(), all: tally.NewHistogram()}
 	for _, op := range c.tally.Ops() {
 		op.Take(nil)
 		m.ops = append(m.ops, measured{op, tally.NewHistogram()})
 	}
+	m.failed, m.broken = c.tally.Counts()
 	m.last = m.start
-	if c.flags.lasts > 0 {
-		c.say("%s for %v", robotapi.LineMeasuring, c.flags.lasts)
-	} else {
-		c.say("%s until interrupted", robotapi.LineMeasuring)
-	}
+	c.progress.phase(robotapi.Measuring, c.present(), c.flags.n+c.flags.idle)
 	c.pass(c.flags.lasts, m.start, m.interval)
 	m.interval()
 	m.end = m.last
 	m.cpu = cpuTime() - m.cpu
-	c.say("%s for %.3f s", robotapi.LineMeasured, m.end.Sub(m.start).Seconds())
+	c.progress.phase(robotapi.Measured, c.present(), c.flags.n+c.flags.idle)
 	return m
 }
 
@@ -81,7 +82,7 @@ func (c *Crew) pass(lasts time.Duration, start time.Time, second func()) {
 
 // present is how many are online now, idle ones too.
 func (c *Crew) present() int {
-	n := int(c.idling.Load())
+	n := int(c.guests.Load())
 	for _, r := range c.robots {
 		if r.IsOnline() {
 			n++
@@ -92,24 +93,39 @@ func (c *Crew) present() int {
 
 // interval books what was counted since the last call, and tells it.
 func (m *meter) interval() {
-	now, all := time.Now(), tally.NewHistogram()
+	now, part, all := time.Now(), m.part, m.all
+	all.Reset()
+	took := now.Sub(m.last)
+	s := robotapi.Second{At: now.Sub(m.start).Seconds(), Online: m.crew.present(), Ops: []robotapi.OpSecond{}}
+	m.findOps()
 	for _, o := range m.ops {
-		part := tally.NewHistogram()
+		part.Reset()
 		o.op.Take(part)
 		o.sum.Merge(part)
 		all.Merge(part)
+		if part.TotalCount() > 0 {
+			s.Ops = append(s.Ops, robotapi.OpSecond{
+				Name: o.op.Name, PerSecond: float64(part.TotalCount()) / took.Seconds(),
+				P50: robotapi.Quantile(part, 50), P99: robotapi.Quantile(part, 99),
+			})
+		}
 	}
-	took := now.Sub(m.last)
 	m.last = now
 	if took < time.Second/10 && len(m.timeline) > 0 {
 		return // what is left over at the end says nothing by itself
 	}
-	s := robotapi.Second{
-		At: now.Sub(m.start).Seconds(), PerSecond: float64(all.TotalCount()) / took.Seconds(),
-		P50: robotapi.Quantile(all, 50), P99: robotapi.Quantile(all, 99),
-	}
+	s.PerSecond = float64(all.TotalCount()) / took.Seconds()
+	s.P50, s.P99 = robotapi.Quantile(all, 50), robotapi.Quantile(all, 99)
+	failed, broken := m.crew.tally.Counts()
+	s.Errors, s.Violations = failed-m.failed, broken-m.broken
+	m.failed, m.broken = failed, broken
 	m.timeline = append(m.timeline, s)
-	errors, violations := m.crew.tally.Counts()
-	m.crew.say("%4.0fs online %d ops/s %.0f p50 %s p99 %s errors %d violations %d",
-		s.At, m.crew.present(), s.PerSecond, micros(s.P50), micros(s.P99), errors, violations)
+	m.crew.progress.second(&s, m.crew.flags.n+m.crew.flags.idle, broken, m.crew.tally.Errors())
+}
+
+// findOps adds operations that were named since the last look.
+func (m *meter) findOps() {
+	for _, op := range m.crew.tally.Ops()[len(m.ops):] {
+		m.ops = append(m.ops, measured{op, tally.NewHistogram()})
+	}
 }

@@ -40,8 +40,8 @@ func (printer) Flush() {}
 
 func Example() {
 	var counts tally.Tally
-	run := player.NewRun(player.Options{Robots: 1, InFlight: 1}, &counts)
-	r := player.New(run, 0, "robot0", greet)
+	run := player.NewRun(player.Options{Robots: 1, UID: "robot", InFlight: 1}, &counts)
+	r := player.New(run, 0, greet)
 	r.Online(printer{})
 	r.Begin()
 

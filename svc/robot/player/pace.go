@@ -7,7 +7,8 @@ import "time"
 const coarse = 2 * time.Millisecond
 
 // pace spaces a robot's requests: a new one for each that is done (closed loop),
-// or so many a second whatever becomes of them (open loop).
+// after some thinking if that is asked for, or so many a second whatever becomes
+// of them (open loop).
 type pace struct {
 	send func(due time.Duration)
 	free int           // requests that may still be added to those under way
@@ -18,8 +19,8 @@ type pace struct {
 }
 
 // Pace has the robot call send whenever it is to send a request: InFlight times
-// at first and once more for every Again; or, with a Rate, that often, as long
-// as no more than InFlight are under way. due is the time from which the
+// at first and once more for every Again, Think later; or, with a Rate, that often,
+// as long as no more than InFlight are under way. due is the time from which the
 // request's latency counts: one that had to wait for its turn was due earlier
 // than it is sent. Once per robot, before it begins.
 func (r *Robot) Pace(send func(due time.Duration)) {
@@ -33,15 +34,35 @@ func (r *Robot) Pace(send func(due time.Duration)) {
 
 // Again tells that a request of Pace is done: another may follow.
 func (r *Robot) Again() {
+	if r.thinks() {
+		r.After(r.run.Think/2+r.upTo(r.run.Think), r.again)
+		return
+	}
+	r.again()
+}
+
+func (r *Robot) again() {
 	r.pace.free++
 	r.pump()
 }
 
-// beginPace sends the first requests. Robots with a rate begin spread over the
-// time between two requests.
+func (r *Robot) thinks() bool { return r.run.Think > 0 && r.run.Rate == 0 }
+
+// upTo is a random time from 0 to d.
+func (r *Robot) upTo(d time.Duration) time.Duration { return time.Duration(r.Rand().Int64N(int64(d))) }
+
+// beginPace sends the first requests. Robots that think or have a rate begin
+// spread over the time between two requests.
 func (r *Robot) beginPace() {
 	p := &r.pace
 	p.next = r.Now()
+	if r.thinks() && p.send != nil {
+		for range p.free {
+			r.After(r.upTo(r.run.Think), r.again)
+		}
+		p.free = 0
+		return
+	}
 	if p.gap > 0 {
 		p.next += p.gap * time.Duration(r.Index) / time.Duration(max(r.run.Robots, 1))
 	}

@@ -30,7 +30,7 @@ func TestOpenLoop(t *testing.T) {
 		go func() { defer close(done); run.Wheel.Run(ctx) }()
 		var sent [4][]time.Duration
 		for i := range sent {
-			r := New(run, i, "robot", func(r *Robot) {
+			r := New(run, i, func(r *Robot) {
 				r.Pace(func(due time.Duration) { sent[i] = append(sent[i], due) })
 			})
 			r.Online(&sink{})
@@ -60,7 +60,7 @@ func TestOpenLoopCountsDelay(t *testing.T) {
 		done := make(chan struct{})
 		go func() { defer close(done); run.Wheel.Run(ctx) }()
 		var sent []time.Duration
-		r := New(run, 0, "robot", func(r *Robot) {
+		r := New(run, 0, func(r *Robot) {
 			r.Pace(func(due time.Duration) { sent = append(sent, due.Round(coarse)) })
 			r.Hear(1, func([]byte) { r.Again() })
 		})
@@ -106,6 +106,44 @@ func TestClosedLoop(t *testing.T) {
 	}
 }
 
+// In a closed loop with thinking each reply is followed by the next request after
+// about as long as the robots think, the same with the same seed.
+func TestThinking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		think := func(seed uint64) (sent []time.Duration) {
+			run := NewRun(Options{Robots: 1, InFlight: 1, Think: time.Second, Seed: seed}, &tally.Tally{})
+			ctx, stop := context.WithCancel(t.Context())
+			done := make(chan struct{})
+			go func() { defer close(done); run.Wheel.Run(ctx) }()
+			r := New(run, 0, func(r *Robot) {
+				r.Pace(func(due time.Duration) { sent = append(sent, due); r.Again() })
+			})
+			r.Online(&sink{})
+			r.Begin()
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			stop()
+			<-done
+			return sent
+		}
+		first := think(1)
+		if len(first) < 50 || len(first) > 70 || first[0] > time.Second {
+			t.Errorf("%d requests in a minute, the first after %v", len(first), first[0])
+		}
+		for i := 1; i < len(first); i++ {
+			if gap := first[i] - first[i-1]; gap < time.Second/2 || gap > 3*time.Second/2+coarse {
+				t.Errorf("the robot thought for %v", gap)
+			}
+		}
+		if again := think(1); !slices.Equal(first, again) {
+			t.Errorf("the same seed, other times: %v, %v", first[:5], again[:5])
+		}
+		if other := think(2); slices.Equal(first, other) {
+			t.Error("another seed, the same times")
+		}
+	})
+}
+
 // What one batch of messages causes is written at once.
 func TestBatchIsOneWrite(t *testing.T) {
 	r, _ := newTestRobot(Options{InFlight: 16})
@@ -131,7 +169,7 @@ func TestAfter(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); run.Wheel.Run(ctx) }()
-		r := New(run, 0, "robot", func(*Robot) {})
+		r := New(run, 0, func(*Robot) {})
 		r.Online(&sink{})
 		r.Begin()
 		var rang []time.Duration

@@ -1,9 +1,12 @@
 package player
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/davyxu/cellmesh_demo/svc/robot/robotapi"
 )
 
 // leastWindow is how many requests a window can look back upon at least.
@@ -33,14 +36,20 @@ type slot struct {
 }
 
 // NewWindow makes the window of a robot's requests. what names them in
-// complaints. Numbers begin with 1.
+// complaints. Numbers begin with 1. What is not answered at the end is complained
+// about.
 func NewWindow(r *Robot, what string) *Window {
 	most := leastWindow
-	for most < 4*r.Options().InFlight {
+	for most < 4*r.run.InFlight {
 		most *= 2
 	}
-	return &Window{robot: r, what: what, most: most, slots: make([]slot, min(most, 4)), next: 1, oldest: 1}
+	w := &Window{robot: r, what: what, most: most, slots: make([]slot, min(most, 4)), next: 1, oldest: 1}
+	r.AtEnd(w.Owed, w.settle)
+	return w
 }
+
+// name is how complaints call a request.
+func (w *Window) name(number uint64) string { return fmt.Sprintf("%s #%d", w.what, number) }
 
 func (w *Window) slot(n uint64) *slot { return &w.slots[n&uint64(len(w.slots)-1)] }
 
@@ -73,19 +82,19 @@ func (w *Window) grow() {
 func (w *Window) Answered(number uint64) (due time.Duration, ok bool) {
 	switch {
 	case number == 0 || number >= w.next:
-		w.robot.Violation("wrong", "reply to %s #%d, which was never sent: the last sent was #%d", w.what, number, w.next-1)
+		w.robot.Violation(robotapi.ReplyWrong, fmt.Sprintf("replies to %s and before", w.name(w.next-1)), fmt.Sprintf("a reply to %s, which was never sent", w.name(number)))
 		return 0, false
 	case w.missed[number]:
 		delete(w.missed, number)
-		w.robot.Violation("reordered", "reply to %s #%d came after those to more than a window of later ones", w.what, number)
+		w.robot.Violation(robotapi.ReplyReordered, "the reply to "+w.name(number)+" before those to later ones", "it came after more than a window of them")
 		return 0, false
 	case number < w.oldest || w.slot(number).answered:
-		w.robot.Violation("doubled", "second reply to %s #%d", w.what, number)
+		w.robot.Violation(robotapi.ReplyDoubled, "one reply to "+w.name(number), "another")
 		return 0, false
 	}
 	s := w.slot(number)
 	if s.after != 0 {
-		w.robot.Violation("reordered", "reply to %s #%d came after that to #%d, which was sent later", w.what, number, s.after)
+		w.robot.Violation(robotapi.ReplyReordered, fmt.Sprintf("the reply to %s before that to #%d, which was sent later", w.name(number), s.after), "it came after that")
 	}
 	s.answered = true
 	w.owed--
@@ -145,11 +154,11 @@ func (w *Window) giveUp() {
 			w.missed = map[uint64]bool{}
 		}
 		w.missed[w.oldest] = true
+		seen := "none"
 		if s.after != 0 {
-			w.robot.Violation("missing", "no reply to %s #%d, sent %v ago; the reply to #%d came", w.what, w.oldest, (w.robot.Now() - s.due).Round(time.Millisecond), s.after)
-		} else {
-			w.robot.Violation("missing", "no reply to %s #%d, sent %v ago", w.what, w.oldest, (w.robot.Now() - s.due).Round(time.Millisecond))
+			seen = fmt.Sprintf("none; that to #%d, which was sent later, came", s.after)
 		}
+		w.robot.Violation(robotapi.ReplyMissing, fmt.Sprintf("a reply to %s, sent %v ago", w.name(w.oldest), (w.robot.Now()-s.due).Round(time.Millisecond)), seen)
 		w.robot.pace.free++ // without which the robot would do less from now on
 	}
 	s.answered = true
@@ -160,8 +169,8 @@ func (w *Window) giveUp() {
 // after all.
 const maxMissed = 64
 
-// Settle takes all replies that have not come for lost.
-func (w *Window) Settle() {
+// settle takes all replies that have not come for lost.
+func (w *Window) settle() {
 	for w.owed > 0 {
 		w.giveUp()
 	}

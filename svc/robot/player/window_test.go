@@ -13,7 +13,8 @@ func newTestRobot(o Options) (*Robot, *tally.Tally) {
 	t := &tally.Tally{}
 	o.Robots = max(o.Robots, 1)
 	o.InFlight = max(o.InFlight, 1)
-	return New(NewRun(o, t), 0, "robot0", func(*Robot) {}), t
+	o.UID = "robot"
+	return New(NewRun(o, t), 0, func(*Robot) {}), t
 }
 
 // kinds are the kinds of all violations so far.
@@ -21,9 +22,9 @@ func kinds(t *tally.Tally) string {
 	_, told := t.Violations()
 	var all []string
 	for _, v := range told {
-		all = append(all, v.Kind)
+		all = append(all, strings.TrimPrefix(v.Kind, "reply "))
 	}
-	return strings.Join(all, " ")
+	return strings.Join(all, ", ")
 }
 
 // A script is requests (s), replies by number (1 2 ...), refusals (x) and the
@@ -34,16 +35,16 @@ func TestWindow(t *testing.T) {
 		{"nothing sent", ".", ""},
 		{"one lost", "s s 2 .", "missing"},
 		{"last lost", "s s 1 .", "missing"},
-		{"two lost", "s s s 2 .", "missing missing"},
+		{"two lost", "s s s 2 .", "missing, missing"},
 		{"doubled at once", "s 1 1 .", "doubled"},
 		{"doubled later", "s s 1 2 s 1 3 .", "doubled"},
-		{"doubled out of turn", "s s s 2 2 1 3 .", "doubled reordered"},
-		{"swapped", "s s 2 1 .", "reordered"},
-		{"last of four first", "s s s s 4 1 2 3 .", "reordered reordered reordered"},
+		{"doubled out of turn", "s s s 2 2 1 3 .", "doubled, out of order"},
+		{"swapped", "s s 2 1 .", "out of order"},
+		{"last of four first", "s s s s 4 1 2 3 .", "out of order, out of order, out of order"},
 		{"never sent", "s 2 1 .", "wrong"},
 		{"number 0", "s 0 1 .", "wrong"},
 		{"lost while a whole window passes", "s s s s 2 3 4 s s s 5 6 7 .", "missing"},
-		{"late by more than a window", "s s s s 2 3 4 s s s 1 5 6 7 .", "missing reordered"},
+		{"late by more than a window", "s s s s 2 3 4 s s s 1 5 6 7 .", "missing, out of order"},
 		{"refused", "s s x 2 .", ""},
 		{"refused while a whole window passes", "s s s s x 2 3 4 s s s 5 6 7 .", ""},
 		{"refused more often than sent", "s x x s .", "missing"},
@@ -59,7 +60,7 @@ func TestWindow(t *testing.T) {
 			case "x":
 				w.Refused()
 			case ".":
-				w.Settle()
+				w.settle()
 			default:
 				var n uint64
 				fmt.Sscan(step, &n)
@@ -92,7 +93,7 @@ func TestWindowGrows(t *testing.T) {
 			t.Fatalf("reply %d: due %v, ok %v", n+1, due, ok)
 		}
 	}
-	w.Settle()
+	w.settle()
 	if got := kinds(tal); got != "" {
 		t.Errorf("violations are %q", got)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/robot/player"
+	"github.com/davyxu/cellmesh_demo/svc/robot/robotapi"
 	"github.com/davyxu/cellmesh_demo/svc/robot/tally"
 )
 
@@ -29,17 +30,23 @@ type lines struct {
 	due     [linesKnown]atomic.Int64 // when lines were due, by number
 }
 
-func broadcast(o *player.Options) func(*player.Robot) {
-	l := &lines{prefix: fmt.Sprintf("robots %d #", o.Seed), fill: newFilling(o.Seed, o.Size), size: o.Size}
+func newLines(run *player.Run) *lines {
+	l := &lines{prefix: fmt.Sprintf("robots %d #", run.Seed), fill: newFilling(run.Seed, run.Size), size: run.Size}
 	letters(l.fill.table)
-	return func(r *player.Robot) {
-		e := &listener{r: r, lines: l, delivered: r.Op("deliver")}
-		r.Hear(pb.ChatACKID, e.hear)
-		r.AtEnd(e.owed, e.settle)
-		if r.Index == 0 {
-			r.Pace(func(due time.Duration) { l.say(r, due) })
-			r.OnRefused(func(uint16, pb.ResultCode) { l.refused.Add(1) })
-		}
+	return l
+}
+
+func broadcast(r *player.Robot) {
+	l := player.Shared(r, newLines)
+	e := &listener{r: r, lines: l, delivered: r.Op("deliver")}
+	r.Hear(pb.ChatACKID, e.hear)
+	r.AtEnd(e.owed, e.settle)
+	if r.Index == 0 {
+		r.Pace(func(due time.Duration) { l.say(r, due) })
+		r.OnRefused(pb.ChatREQID, func(pb.ResultCode) {
+			l.refused.Add(1)
+			r.After(player.AfterRefusal, r.Again)
+		})
 	}
 }
 
@@ -58,10 +65,10 @@ func (e *listener) hear(body []byte) {
 	case !ok:
 		return
 	case number > e.lines.said.Load():
-		e.r.Violation("wrong", "line #%d was never said", number)
+		e.r.Violation(robotapi.LineWrong, "lines that were said", fmt.Sprintf("#%d, which was not", number))
 		return
 	case number <= e.heard:
-		e.r.Violation("doubled", "line #%d came again, or after #%d", number, e.heard)
+		e.r.Violation(robotapi.LineDoubled, fmt.Sprintf("the line after #%d", e.heard), fmt.Sprintf("#%d, again or out of order", number))
 		return
 	case number > e.heard+1:
 		e.skip(e.heard+1, number-1)
@@ -78,7 +85,7 @@ func (e *listener) hear(body []byte) {
 func (e *listener) skip(from, to uint64) {
 	e.skipped += to - from + 1
 	if e.skipped > e.lines.refused.Load() {
-		e.r.Violation("missing", "lines #%d to #%d did not come", from, to)
+		e.r.Violation(robotapi.LineMissing, fmt.Sprintf("lines #%d to #%d", from, to), "they did not come")
 	}
 }
 
@@ -107,7 +114,7 @@ func (l *lines) say(r *player.Robot, due time.Duration) {
 func (l *lines) check(r *player.Robot, body []byte) (number uint64, ok bool) {
 	text, ok := bytesField(body, 1)
 	if !ok {
-		r.Violation("wrong", "ChatACK is garbled: % x", body)
+		r.Violation(robotapi.LineWrong, "a ChatACK", fmt.Sprintf("garbled: % x", body))
 		return 0, false
 	}
 	if len(text) < len(l.prefix) || string(text[:len(l.prefix)]) != l.prefix {
@@ -119,7 +126,7 @@ func (l *lines) check(r *player.Robot, body []byte) (number uint64, ok bool) {
 		number = number*10 + uint64(rest[end]-'0')
 	}
 	if end == 0 || end == len(rest) || rest[end] != ' ' || !bytes.Equal(rest[end+1:], l.fill.of(0, number, max(l.size-len(text)+len(rest)-end-1, 0))) {
-		r.Violation("wrong", "line differs from what was said: %q", text)
+		r.Violation(robotapi.LineWrong, "a line as it was said", fmt.Sprintf("it differs: %q", text))
 		return 0, false
 	}
 	return number, true

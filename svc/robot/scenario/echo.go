@@ -3,12 +3,14 @@ package scenario
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/robot/player"
+	"github.com/davyxu/cellmesh_demo/svc/robot/robotapi"
 )
 
 // echoMark is what the content of an echo begins with: robot u32 LE, seed u32
@@ -26,34 +28,38 @@ type echoer struct {
 	size   int    // of the content
 }
 
-func echo(o *player.Options) func(*player.Robot) {
-	fill := newFilling(o.Seed, o.Size)
-	return func(r *player.Robot) {
-		o := r.Options()
-		e := &echoer{r: r, window: player.NewWindow(r, "echo"), fill: fill, size: max(o.Size, echoMark)}
-		e.head = binary.LittleEndian.AppendUint16(nil, pb.EchoREQID)
-		e.head = protowire.AppendTag(e.head, 1, protowire.BytesType)
-		e.head = protowire.AppendVarint(e.head, uint64(e.size))
-		e.head = append(e.head, make([]byte, echoMark)...)
-		e.mark = e.head[len(e.head)-echoMark:]
-		binary.LittleEndian.PutUint32(e.mark, uint32(r.Index))
-		binary.LittleEndian.PutUint32(e.mark[4:], uint32(o.Seed))
+func echo(r *player.Robot) { r.Pace(newEchoer(r).send) }
 
-		done := r.Op("echo")
-		r.Pace(e.send)
-		r.Hear(o.EchoID, func(body []byte) {
-			number, mine := e.check(body)
-			if !mine {
-				return
-			}
-			if due, ok := e.window.Answered(number); ok {
-				r.Record(done, due)
-				r.Again()
-			}
-		})
-		r.OnRefused(func(uint16, pb.ResultCode) { e.window.Refused() })
-		r.AtEnd(e.window.Owed, e.window.Settle)
+func newEchoer(r *player.Robot) *echoer {
+	o := r.Run().Options
+	e := &echoer{
+		r: r, window: player.NewWindow(r, "echo"), size: max(o.Size, echoMark),
+		fill: player.Shared(r, func(run *player.Run) *filling { return newFilling(run.Seed, run.Size) }),
 	}
+	e.head = binary.LittleEndian.AppendUint16(nil, pb.EchoREQID)
+	e.head = protowire.AppendTag(e.head, 1, protowire.BytesType)
+	e.head = protowire.AppendVarint(e.head, uint64(e.size))
+	e.head = append(e.head, make([]byte, echoMark)...)
+	e.mark = e.head[len(e.head)-echoMark:]
+	binary.LittleEndian.PutUint32(e.mark, uint32(r.Index))
+	binary.LittleEndian.PutUint32(e.mark[4:], uint32(o.Seed))
+
+	done := r.Op("echo")
+	r.Hear(o.EchoID, func(body []byte) {
+		number, mine := e.check(body)
+		if !mine {
+			return
+		}
+		if due, ok := e.window.Answered(number); ok {
+			r.Record(done, due)
+			r.Again()
+		}
+	})
+	r.OnRefused(pb.EchoREQID, func(pb.ResultCode) {
+		e.window.Refused()
+		r.After(player.AfterRefusal, r.Again)
+	})
+	return e
 }
 
 func (e *echoer) send(due time.Duration) {
@@ -67,17 +73,17 @@ func (e *echoer) send(due time.Duration) {
 func (e *echoer) check(body []byte) (number uint64, mine bool) {
 	content, ok := bytesField(body, 1)
 	if !ok || len(content) < echoMark || !bytes.Equal(content[4:8], e.mark[4:8]) {
-		e.r.Violation("wrong", "reply to echo #%d or a later one is garbled: % x", e.window.Oldest(), body)
+		e.r.Violation(robotapi.ReplyWrong, fmt.Sprintf("the reply to echo #%d or a later one", e.window.Oldest()), fmt.Sprintf("garbled: % x", body))
 		return e.window.Oldest(), e.window.Owed() > 0 // of which one it was the reply nobody knows: most likely of this
 	}
 	robot := int(binary.LittleEndian.Uint32(content))
 	number = binary.LittleEndian.Uint64(content[8:])
 	switch {
-	case robot != e.r.Index && robot < e.r.Options().Robots:
-		e.r.Violation("wrong", "reply to echo #%d of another robot, that with index %d", number, robot)
+	case robot != e.r.Index && robot < e.r.Run().Robots:
+		e.r.Violation(robotapi.ReplyWrong, fmt.Sprintf("replies to %s", e.r.UID), fmt.Sprintf("the reply to echo #%d of another robot, that with index %d", number, robot))
 		return 0, false
 	case robot != e.r.Index || !bytes.Equal(content[echoMark:], e.fill.of(e.r.Index, number, e.size-echoMark)):
-		e.r.Violation("wrong", "reply to echo #%d differs from what was sent: % x", number, content)
+		e.r.Violation(robotapi.ReplyWrong, fmt.Sprintf("what echo #%d was sent with", number), fmt.Sprintf("it differs: % x", content))
 		if robot != e.r.Index || !e.window.Awaits(number) {
 			number = e.window.Oldest()
 		}

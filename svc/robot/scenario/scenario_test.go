@@ -3,6 +3,7 @@ package scenario
 import (
 	"bytes"
 	"encoding/binary"
+	"os"
 	"strings"
 	"testing"
 	"testing/quick"
@@ -32,10 +33,10 @@ func start(t testing.TB, name string, o player.Options) (*player.Robot, *mirror,
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Robots, o.InFlight = max(o.Robots, 1), max(o.InFlight, 1)
+	o.Robots, o.UID, o.InFlight = max(o.Robots, 1), "robot", max(o.InFlight, 1)
 	tal := &tally.Tally{}
 	run := player.NewRun(o, tal)
-	r := player.New(run, 0, "robot0", s.New(&run.Options))
+	r := player.New(run, 0, s.Play)
 	m := &mirror{}
 	r.Online(m)
 	r.Begin()
@@ -55,6 +56,27 @@ func TestFind(t *testing.T) {
 	}
 	if _, err := Find("dance"); err == nil || !strings.Contains(err.Error(), "dance") {
 		t.Errorf("unknown scenario: %v", err)
+	}
+}
+
+// The example of the READMEs is a scenario of this program, as it stands there.
+func TestReadmeExample(t *testing.T) {
+	read := func(file string) string {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.ReplaceAll(string(text), "\t", "    ")
+	}
+	_, function, _ := strings.Cut(read("greet.go"), "// greet ")
+	line := `{Name: "greet", Does: "says hello to the world", Play: greet, Think: time.Second},`
+	for _, file := range []string{"README.md", "README_zh.md"} {
+		if text := read("../../../" + file); !strings.Contains(text, "```go\n// greet "+function+"```") || !strings.Contains(text, "`"+line+"`") {
+			t.Errorf("%s does not have greet.go's function and its line in All", file)
+		}
+	}
+	if !strings.Contains(read("scenario.go"), line) {
+		t.Errorf("All does not have the line %s", line)
 	}
 }
 
@@ -183,12 +205,11 @@ func TestBroadcastChecks(t *testing.T) {
 	} {
 		r, _, tal := start(t, "broadcast", player.Options{Size: 40, Seed: 7, InFlight: 4})
 		r.Stop()
-		l := &lines{prefix: "robots 7 #", fill: newFilling(7, 40), size: 40}
-		letters(l.fill.table)
 		frames := map[int][]byte{}
 		run := player.NewRun(player.Options{Robots: 1, InFlight: 5, Size: 40, Seed: 7}, &tally.Tally{})
+		l := newLines(run)
 		m := &mirror{}
-		sender := player.New(run, 0, "sender", func(r *player.Robot) {
+		sender := player.New(run, 0, func(r *player.Robot) {
 			r.OnBegin(func() {
 				for i := range 5 {
 					l.say(r, time.Duration(0))
@@ -205,7 +226,7 @@ func TestBroadcastChecks(t *testing.T) {
 		_, told := tal.Violations()
 		var kinds []string
 		for _, v := range told {
-			kinds = append(kinds, v.Kind)
+			kinds = append(kinds, strings.TrimPrefix(v.Kind, "line "))
 		}
 		if got := strings.Join(kinds, " "); got != test.want {
 			t.Errorf("%s: violations are %q, want %q", test.name, got, test.want)

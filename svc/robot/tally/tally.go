@@ -7,7 +7,6 @@ package tally
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -15,11 +14,11 @@ import (
 	"github.com/davyxu/cellmesh_demo/svc/robot/robotapi"
 )
 
-// maxTold is how many violations are kept in full. One fault tends to break
-// promises by the thousand; the first few tell what it was.
-const maxTold = 20
+// maxTold is how many violations of a kind are kept in full. One fault tends to
+// break promises by the thousand; the first few tell what it was.
+const maxTold = 6
 
-// maxText is how long the text of a violation may be, in bytes.
+// maxText is how long each text of a violation may be, in bytes.
 const maxText = 1000
 
 // Tally is the count of one run. The zero Tally is ready.
@@ -29,6 +28,7 @@ type Tally struct {
 	errors     map[string]*robotapi.Error
 	failed     int64
 	violations int64
+	kinds      map[string]int // how many are told
 	told       []robotapi.Violation
 }
 
@@ -71,18 +71,26 @@ func (t *Tally) Error(code, example string) {
 }
 
 // Violation counts a broken promise to the robot of that uid, at a time since
-// the robots began.
-func (t *Tally) Violation(kind, uid string, at time.Duration, format string, args ...any) {
+// the robots began: which promise (robotapi has the kinds), what was expected,
+// what was seen.
+func (t *Tally) Violation(kind, uid string, at time.Duration, expected, seen string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.violations++
-	if len(t.told) < maxTold {
-		told := fmt.Sprintf(format, args...)
-		if len(told) > maxText {
-			told = told[:maxText] + "..."
+	if t.kinds[kind] < maxTold {
+		if t.kinds == nil {
+			t.kinds = map[string]int{}
 		}
-		t.told = append(t.told, robotapi.Violation{Kind: kind, Robot: uid, At: at.Seconds(), Told: told})
+		t.kinds[kind]++
+		t.told = append(t.told, robotapi.Violation{Kind: kind, Robot: uid, At: at.Seconds(), Expected: shortened(expected), Seen: shortened(seen)})
 	}
+}
+
+func shortened(text string) string {
+	if len(text) > maxText {
+		return text[:maxText] + "..."
+	}
+	return text
 }
 
 // Counts are the numbers of errors and violations so far.
@@ -106,7 +114,8 @@ func (t *Tally) Errors() []robotapi.Error {
 	return all
 }
 
-// Violations are how many promises were broken, and the first few in full.
+// Violations are how many promises were broken, and the first few of each kind in
+// full.
 func (t *Tally) Violations() (count int64, told []robotapi.Violation) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,10 +1,13 @@
 package tally
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/davyxu/cellmesh_demo/svc/robot/robotapi"
 
 	"go.uber.org/goleak"
 )
@@ -82,13 +85,17 @@ func TestErrorsAndViolations(t *testing.T) {
 		t.Errorf("errors: %+v", all)
 	}
 	for i := range 100 {
-		tal.Violation("missing", "robot7", time.Second, "reply #%d %s", i, strings.Repeat("x", 5000))
+		tal.Violation(robotapi.ReplyMissing, "robot7", time.Second, fmt.Sprintf("reply #%d", i), strings.Repeat("x", 5000))
 	}
 	count, told := tal.Violations()
-	if count != 100 || len(told) != maxTold || !strings.HasPrefix(told[1].Told, "reply #1 ") || len(told[0].Told) > maxText+10 || told[0].At != 1 {
+	tal.Violation(robotapi.Money, "robot7", time.Second, "more", "less") // another kind is told nevertheless
+	if _, told := tal.Violations(); len(told) != maxTold+1 {
+		t.Errorf("%d violations are told", len(told))
+	}
+	if count != 100 || len(told) != maxTold || told[1].Expected != "reply #1" || len(told[0].Seen) > maxText+10 || told[0].At != 1 {
 		t.Errorf("%d violations, %d told, the first %.100v", count, len(told), told[0])
 	}
-	if errors, violations := tal.Counts(); errors != 5 || violations != 100 {
+	if errors, violations := tal.Counts(); errors != 5 || violations != 101 {
 		t.Errorf("counts: %d, %d", errors, violations)
 	}
 }
