@@ -63,7 +63,7 @@ func New(fs *flag.FlagSet) basefx.Service {
 	s.inbox.init()
 	s.database.Register(fs)
 	msgmux.HandleOneWay(s.mux, s.chat)
-	msgmux.Handle(s.mux, s.say)
+	msgmux.HandleOneWay(s.mux, s.say)
 	msgmux.Handle(s.mux, s.join)
 	msgmux.Handle(s.mux, s.leave)
 	msgmux.Handle(s.mux, s.topic)

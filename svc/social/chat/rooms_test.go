@@ -25,15 +25,15 @@ func TestWhoHears(t *testing.T) {
 		} else {
 			p.send(&pb.SayREQ{Text: "hi", RequestId: "1"})
 		}
+		if p != ancient {
+			p.next("said 1") // the answer comes first
+		}
 		for _, to := range all {
 			if to == ancient {
 				to.next("chat hi")
 			} else {
 				to.next(p.uid + ": hi")
 			}
-		}
-		if p != ancient {
-			p.next("said 1")
 		}
 	}
 
@@ -42,7 +42,7 @@ func TestWhoHears(t *testing.T) {
 	bob.asks(&pb.JoinREQ{Room: "lobby"}, `join lobby: 2, topic "", history `)
 	alice.next("*#lobby: bob joined")
 	bob.asks(&pb.JoinREQ{Room: "lobby"}, `join lobby: 2, topic "", history `) // nobody is told again
-	bob.asks(&pb.SayREQ{Text: "tea?", Room: "lobby", RequestId: "2"}, "bob#lobby: tea?", "said 2")
+	bob.asks(&pb.SayREQ{Text: "tea?", Room: "lobby", RequestId: "2"}, "said 2", "bob#lobby: tea?")
 	alice.next("bob#lobby: tea?")
 	carol.asks(&pb.SayREQ{Text: "me too", Room: "lobby", RequestId: "3"}, `say 3: NotInRoom: you are not in room "lobby": join it first`)
 	alice.asks(&pb.TopicREQ{Room: "lobby", Topic: "tea time"}, "*#lobby: alice has set the topic: tea time", `topic lobby: NoError "tea time"`)
@@ -120,13 +120,13 @@ func TestLimits(t *testing.T) {
 	alice.asks(&pb.JoinREQ{Room: "c"}, `join c: 1, topic "", history `)
 
 	// The filter, live.
-	alice.asks(&pb.SayREQ{Text: "Darn!", RequestId: "1"}, "alice: ****!", "said 1")
+	alice.asks(&pb.SayREQ{Text: "Darn!", RequestId: "1"}, "said 1", "alice: ****!")
 	ancient.next("chat ****!")
 	alice.asks(&pb.TopicREQ{Room: "b", Topic: "坏蛋们"}, "*#b: alice has set the topic: **们", `topic b: NoError "**们"`)
 	s.Set("config/social/filter", `{"words":["darn"],"refuse":true}`)
 	s.follows(t, "Filter:{Words:[darn] Refuse:true}")
 	alice.asks(&pb.SayREQ{Text: "darn", RequestId: "2"}, "say 2: TextRefused: it has a word that is not allowed here")
-	alice.asks(&pb.SayREQ{Text: "坏蛋", RequestId: "3"}, "alice: 坏蛋", "said 3")
+	alice.asks(&pb.SayREQ{Text: "坏蛋", RequestId: "3"}, "said 3", "alice: 坏蛋")
 	ancient.next("chat 坏蛋")
 	s.Set("config/social/filter", `{"words":[""]}`)
 	cluster.Eventually(t, "the bad list is complained about", func() bool {

@@ -29,43 +29,50 @@ func (s *Social) chat(ctx context.Context, c *agentapi.Client, req *pb.ChatREQ) 
 }
 
 // say shows a line to whom it is for.
-func (s *Social) say(ctx context.Context, c *agentapi.Client, req *pb.SayREQ) (*pb.SayACK, error) {
+func (s *Social) say(ctx context.Context, c *agentapi.Client, req *pb.SayREQ) error {
 	ack := &pb.SayACK{RequestId: req.RequestId}
-	err := s.sayTo(ctx, c, req, ack)
+	show, err := s.sayTo(ctx, c, req, ack)
 	if err != nil {
 		ack.Result, ack.Reason, err = s.told(c.Who(), err)
 	}
-	return ack, err
-}
-
-func (s *Social) sayTo(ctx context.Context, c *agentapi.Client, req *pb.SayREQ, ack *pb.SayACK) error {
-	switch {
-	case req.Room != "" && req.To != "":
-		return msgmux.Refuse(pb.ResultCode_BadRequest, "a line is for a room or for a player, not both")
-	case len(req.RequestId) > maxRequestID:
-		ack.RequestId = "" // else it would be a way to send a lot to oneself
-		return msgmux.Refuse(pb.ResultCode_BadRequest, "a request ID has at most %d bytes", maxRequestID)
-	case req.Room != "" && !isMember(c, req.Room):
-		return notInRoom(req.Room)
-	}
-	text, err := s.pass(ctx, c.Who(), req.Text, s.settings.Get().TextMax)
 	if err != nil {
 		return err
 	}
+	// The answer goes first: who hears the own line has it, even if we die between.
+	_ = c.Send(ack) // the sender is gone, and it is counted; the others hear the line
+	show()
+	return nil
+}
+
+// sayTo returns what is left to do when the line is acknowledged.
+func (s *Social) sayTo(ctx context.Context, c *agentapi.Client, req *pb.SayREQ, ack *pb.SayACK) (show func(), err error) {
+	show = func() {}
+	switch {
+	case req.Room != "" && req.To != "":
+		return show, msgmux.Refuse(pb.ResultCode_BadRequest, "a line is for a room or for a player, not both")
+	case len(req.RequestId) > maxRequestID:
+		ack.RequestId = "" // else it would be a way to send a lot to oneself
+		return show, msgmux.Refuse(pb.ResultCode_BadRequest, "a request ID has at most %d bytes", maxRequestID)
+	case req.Room != "" && !isMember(c, req.Room):
+		return show, notInRoom(req.Room)
+	}
+	text, err := s.pass(ctx, c.Who(), req.Text, s.settings.Get().TextMax)
+	if err != nil {
+		return show, err
+	}
 	l := s.line(c.Who(), req.Room, text)
-	ack.LineId = l.ID
 	switch {
 	case req.To != "":
-		ack.Stored, err = s.toPlayer(ctx, c, l, req.To)
+		if ack.Stored, err = s.toPlayer(ctx, c, l, req.To); err != nil {
+			return show, err
+		}
 	case req.Room != "":
-		s.toRoom(l)
+		show = func() { s.toRoom(l) }
 	default:
-		s.toWorld(l)
+		show = func() { s.toWorld(l) }
 	}
-	if err != nil {
-		ack.LineId = 0
-	}
-	return err
+	ack.LineId = l.ID
+	return show, nil
 }
 
 // pass holds a text and its author against the rules, and returns the text as

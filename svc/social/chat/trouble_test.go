@@ -288,7 +288,7 @@ func TestMute(t *testing.T) {
 	s.LiftRates()
 	alice := s.enter(t, "alice", 0, new)
 	alice.asks(&pb.JoinREQ{Room: "lobby"}, `join lobby: 1, topic "", history `)
-	alice.asks(&pb.SayREQ{Text: "hi", Room: "lobby"}, "alice#lobby: hi", "said ")
+	alice.asks(&pb.SayREQ{Text: "hi", Room: "lobby"}, "said ", "alice#lobby: hi")
 	until := time.Now().Add(time.Hour).Truncate(time.Second)
 	if err := sanction.Set(t.Context(), s.Registry, sanction.Sanction{Kind: sanction.Mute, UID: "alice", Until: until, Why: "shouting"}); err != nil {
 		t.Fatal(err)
