@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/tool/cluster"
@@ -20,6 +21,9 @@ func TestWhoHears(t *testing.T) {
 	all := []*person{alice, bob, carol, dave, ancient}
 
 	for _, p := range all { // the world
+		// Lines of two socials in the same millisecond are in no order.
+		for now := time.Now().UnixMilli(); time.Now().UnixMilli() == now; {
+		}
 		if p == ancient {
 			p.send(&pb.ChatREQ{Content: "hi"})
 		} else {
