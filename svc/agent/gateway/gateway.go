@@ -123,6 +123,7 @@ func (g *Gateway) Start(ctx context.Context, app *basefx.App) (err error) {
 
 	g.links.Receive("", func(l *link.Link) link.Receiver { return &backend{g: g, link: l} })
 	g.links.OnUp(g.away.back)
+	g.links.GatherWhen(func() bool { return g.slots.count() < fewClients })
 	link.Handle(g.links, g.bindBackend)
 	link.Handle(g.links, g.usersIn)
 	link.Handle(g.links, g.clientKick)
@@ -165,6 +166,11 @@ func (g *Gateway) checkFlags() error {
 	}
 	return nil
 }
+
+// fewClients are so few that yielding before a write to a link pays: it wakes the
+// thread that then waits for the answer already while this one is still at it.
+// Many wake each other anyway, and yielding would only tear their batches apart.
+const fewClients = 16
 
 // minPending is the smallest -maxpending: a client frame on a WebSocket.
 const minPending = 64<<10 + 16
