@@ -39,6 +39,10 @@ func (c *Console) heard(body []byte) error {
 		if c.seen.add(l.Id) {
 			c.print(c.show.line(l))
 		}
+		if c.mine[l.Id] {
+			delete(c.mine, l.Id)
+			c.settle()
+		}
 	}
 	return nil
 }

@@ -53,6 +53,7 @@ type Console struct {
 	pace *rate.Limiter   // of lines said; owned by run
 	show show
 	seen seen
+	mine map[uint64]bool // lines of ours that were taken and not heard yet; owned by the connection's goroutine
 
 	mu        sync.Mutex
 	receivers map[string]string // of private lines that were not answered, by request ID
@@ -62,7 +63,7 @@ type Console struct {
 
 // New makes the client and adds its flags.
 func New(fs *flag.FlagSet) basefx.Service {
-	c := &Console{patience: lastReplies, said: map[string]bool{}, pace: newPace(), receivers: map[string]string{}, back: make(chan struct{}, 1)}
+	c := &Console{patience: lastReplies, said: map[string]bool{}, pace: newPace(), receivers: map[string]string{}, mine: map[uint64]bool{}, back: make(chan struct{}, 1)}
 	fs.StringVar(&c.login, "login", "", "address of login; empty finds it through memsd")
 	fs.StringVar(&c.commType, "commtype", "tcp", "how to connect: tcp or ws (WebSocket)")
 	fs.StringVar(&c.uid, "uid", defaultUID(), "who to be")

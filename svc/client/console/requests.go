@@ -146,6 +146,10 @@ func (c *Console) answered(id uint16, body []byte) error {
 			c.print(line)
 		}
 	}
+	if say, is := m.(*pb.SayACK); is && say.LineId != 0 && !say.Stored && !c.seen.ids[say.LineId] {
+		c.mine[say.LineId] = true // it is done when we hear it
+		return nil
+	}
 	c.settle()
 	return nil
 }
