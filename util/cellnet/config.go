@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"sync/atomic"
 	"time"
 )
 
@@ -45,6 +46,12 @@ type Config struct {
 	// Good for links while many goroutines append to them, pointless for
 	// clients. nil is never.
 	Gather func() bool
+
+	// Attend is how many sessions at a time may wait for their next bytes in
+	// threads of their own, each for 2 ms at most, if frames have come one by one:
+	// it shortens such dialogues. More than half of GOMAXPROCS holds up others.
+	Attend    int
+	attending atomic.Int32 // who do
 
 	// WriteTimeout closes a session whose blocked write makes no progress for
 	// so long, with ErrWriteTimeout. 0 means 10 s.

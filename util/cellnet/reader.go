@@ -69,6 +69,11 @@ func (s *Session) handOver() error {
 	if !s.stopped.Load() {
 		frames, err := s.deliver()
 		s.cfg.Counters.received(frames)
+		if frames == 1 {
+			s.single = min(s.single+1, dialogue)
+		} else {
+			s.single = 0
+		}
 		switch {
 		case err == ErrHandedOff:
 			return err // nothing of the reader's is ours any more
