@@ -47,11 +47,13 @@ type Config struct {
 	// clients. nil is never.
 	Gather func() bool
 
-	// Attend is how many sessions at a time may wait for their next bytes in
-	// threads of their own, each for 2 ms at most, if frames have come one by one:
-	// it shortens such dialogues. More than half of GOMAXPROCS holds up others.
+	// Attend is how many sessions at a time may wait for their next bytes in a
+	// thread of their own, for 2 ms at most, after frames have come one by one:
+	// peers that say the next thing when they have heard the answer are answered
+	// sooner. Each takes one of GOMAXPROCS meanwhile; leave some for the rest. 0 is
+	// none. TLS connections never do.
 	Attend    int
-	attending atomic.Int32 // who do
+	attending atomic.Int32 // sessions that do
 
 	// WriteTimeout closes a session whose blocked write makes no progress for
 	// so long, with ErrWriteTimeout. 0 means 10 s.
