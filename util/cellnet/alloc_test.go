@@ -74,7 +74,7 @@ func (k *sink) Closed(error)       {}
 // Nor does one with a session that a loop reads.
 func TestInlineEchoAllocatesNothing(t *testing.T) {
 	a := echoes()
-	a.Inline = true
+	a.Inline, a.loopFrom = true, 1
 	peer, err := net.Dial("tcp", serve(t, a))
 	if err != nil {
 		t.Fatal(err)
