@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -100,6 +101,7 @@ func New(cfg Config) *Links {
 			// A peer that does not keep up is told about by ErrFull; the link
 			// stays, as it carries everybody's messages.
 			Refuse:   true,
+			Attend:   runtime.GOMAXPROCS(0) / 2,
 			Counters: cfg.Counters,
 		},
 		receive: map[string]func(*Link) Receiver{},

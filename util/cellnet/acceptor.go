@@ -27,10 +27,10 @@ type Acceptor struct {
 	TLS *tls.Config
 
 	// Inline tells that handlers never block, but for microseconds. On Linux their
-	// sessions are then read by a few goroutines, each for many sessions and with
-	// one system call for a read; Frames of several sessions may come before the
-	// Batch of each. Sessions with a read deadline have a goroutine nevertheless. Not
-	// with Config.Brief.
+	// sessions, unless they are few, are then read by a few goroutines, each for many
+	// and with one system call for a read; Frames of several sessions may come before
+	// the Batch of each. Sessions with a read deadline have a goroutine nevertheless.
+	// Not with Config.Brief.
 	Inline bool
 
 	// Open is called for every new session, from the session's goroutine. It
@@ -54,7 +54,9 @@ type Acceptor struct {
 	// a byte from its peer before it is closed with ErrIdle; 0 means forever.
 	Idle func() time.Duration
 
-	minDoze time.Duration // of tests; 0 means the usual, see wake
+	// Of tests; 0 means the usual.
+	minDoze  time.Duration // see wake
+	loopFrom int32         // see mayLoop
 }
 
 // Serve accepts connections from l until ctx is done (then it returns nil) or

@@ -15,17 +15,17 @@ import (
 func TestEchoAllocatesNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		web    bool
-		cfg    Config
+		cfg    *Config
 		packet string
 	}{
-		"tcp":  {packet: "\x06\x00\x71\x3fping"},
-		"link": {packet: "\x06\x00\x00\x00\x71\x3fping", cfg: Config{Framing: LinkFraming, Gather: always}},
-		"ws":   {packet: string(wsFrame(0x82, "\x71\x3fping")), web: true},
+		"tcp":  {packet: "\x06\x00\x71\x3fping", cfg: &Config{}},
+		"link": {packet: "\x06\x00\x00\x00\x71\x3fping", cfg: &Config{Framing: LinkFraming, Gather: always, Attend: 1}},
+		"ws":   {packet: string(wsFrame(0x82, "\x71\x3fping")), web: true, cfg: &Config{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ours, peer := tcpPair(t)
 			c.cfg.Counters = new(Counters)
-			s := NewSession(ours, &c.cfg)
+			s := NewSession(ours, c.cfg)
 			size := len(c.packet)
 			if c.web {
 				s.web = &webSocket{}
@@ -74,7 +74,7 @@ func (k *sink) Closed(error)       {}
 // Nor does one with a session that a loop reads.
 func TestInlineEchoAllocatesNothing(t *testing.T) {
 	a := echoes()
-	a.Inline = true
+	a.Inline, a.loopFrom = true, 1
 	peer, err := net.Dial("tcp", serve(t, a))
 	if err != nil {
 		t.Fatal(err)

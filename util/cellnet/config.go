@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"sync/atomic"
 	"time"
 )
 
@@ -45,6 +46,14 @@ type Config struct {
 	// Good for links while many goroutines append to them, pointless for
 	// clients. nil is never.
 	Gather func() bool
+
+	// Attend is how many sessions at a time may wait for their next bytes in a
+	// thread of their own, for 2 ms at most, after frames have come one by one:
+	// peers that say the next thing when they have heard the answer are answered
+	// sooner. Each takes one of GOMAXPROCS meanwhile; leave some for the rest. 0 is
+	// none. TLS connections never do.
+	Attend    int
+	attending atomic.Int32 // sessions that do
 
 	// WriteTimeout closes a session whose blocked write makes no progress for
 	// so long, with ErrWriteTimeout. 0 means 10 s.

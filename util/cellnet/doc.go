@@ -30,6 +30,7 @@
 // wire. acceptor.go is the API of the accepting side; server.go, sniff.go and
 // handshake.go bring its sessions into being; sweep.go and doze_linux.go look
 // after the quiet ones, loop_linux.go reads those of handlers that never block.
-// dial.go is the connecting side, memory.go does without a
-// network. sock_unix.go and sock_other.go hold what differs between systems.
+// dial.go is the connecting side, memory.go does without a network. sock_unix.go
+// and sock_other.go hold what differs between systems; attend_unix.go shortens
+// the dialogue of two peers.
 package cellnet

@@ -16,7 +16,7 @@ import (
 func inlinePair(t *testing.T, scheme string) (client *Session, r *recorder, server *Session, ended chan error) {
 	t.Helper()
 	a := echoes()
-	a.Inline = true
+	a.Inline, a.loopFrom = true, 1
 	return quietPair(t, a, scheme)
 }
 
@@ -72,7 +72,7 @@ func TestLoop(t *testing.T) {
 // Bytes may come one by one.
 func TestLoopInPieces(t *testing.T) {
 	a := echoes()
-	a.Inline = true
+	a.Inline, a.loopFrom = true, 1
 	conn, err := net.Dial("tcp", serve(t, a))
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +143,7 @@ func (q *quitter) Frame(b []byte) error {
 func TestLoopDescriptors(t *testing.T) {
 	opened := make(chan *Session, 10_000)
 	a := echoes()
-	a.Inline = true
+	a.Inline, a.loopFrom = true, 1
 	n := 0
 	var mu sync.Mutex
 	a.Open = func(s *Session) (Handler, error) {
@@ -211,7 +211,7 @@ func onlyMine(addr, mine string) error {
 // of each; each batch ends.
 func TestLoopBatches(t *testing.T) {
 	a := echoes()
-	a.Inline = true
+	a.Inline, a.loopFrom = true, 1
 	addr := serve(t, a)
 	var sessions []*Session
 	var recorders []*recorder

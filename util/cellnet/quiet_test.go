@@ -154,7 +154,7 @@ func quietStress(t *testing.T, minDoze time.Duration, inline bool) {
 	const clients, rounds = 20, 30
 	opened := make(chan *Session, clients)
 	a := echoes()
-	a.minDoze, a.Inline = minDoze, inline
+	a.minDoze, a.Inline, a.loopFrom = minDoze, inline, 1
 	a.Open = func(s *Session) (Handler, error) { opened <- s; return &echo{s: s}, nil }
 	addr := serve(t, a)
 	var sessions []*Session

@@ -14,6 +14,10 @@ const (
 	plainClientRead = 4 << 10
 	plainLinkRead   = 64 << 10
 
+	// dialogue is how many reads in a row have brought one frame each when the
+	// peer seems to wait for an answer to each (attend_unix.go).
+	dialogue = 8
+
 	// maxDropped is how much a closing session reads and drops, waiting for
 	// the peer to close its end.
 	maxDropped = 1 << 20
@@ -69,6 +73,11 @@ func (s *Session) handOver() error {
 	if !s.stopped.Load() {
 		frames, err := s.deliver()
 		s.cfg.Counters.received(frames)
+		if frames != 1 {
+			s.alone = 0
+		} else if s.alone < dialogue {
+			s.alone++
+		}
 		switch {
 		case err == ErrHandedOff:
 			return err // nothing of the reader's is ours any more

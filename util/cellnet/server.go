@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,6 +22,8 @@ type server struct {
 	dozers []dozer
 
 	began time.Time
+
+	live atomic.Int32 // len(sessions); written under mu
 
 	mu       sync.Mutex
 	reason   error              // why the server ends; nil while it serves
@@ -106,6 +109,7 @@ func (v *server) admit(s *Session) error {
 	s.dozer = &v.dozers[v.taken%len(v.dozers)]
 	s.place = len(v.sessions)
 	v.sessions = append(v.sessions, s)
+	v.live.Add(1)
 	return nil
 }
 
@@ -199,9 +203,14 @@ func (v *server) bury(s *Session, err error) {
 	v.leave(s)
 }
 
+// loopFrom is how many sessions there must be for loops to read those that are
+// not quiet: a loop gathers the writes of many, for a few it is a detour.
+const loopFrom = 16
+
 // mayLoop reports whether a loop should go on reading the session.
 func (s *Session) mayLoop() bool {
-	if s.server == nil || !s.server.a.Inline {
+	v := s.server
+	if v == nil || !v.a.Inline || v.live.Load() < cmp.Or(v.a.loopFrom, loopFrom) {
 		return false
 	}
 	s.mu.Lock()
@@ -235,6 +244,7 @@ func (v *server) leave(s *Session) {
 	moved.place, v.sessions[s.place] = s.place, moved
 	v.sessions[last] = nil
 	v.sessions = v.sessions[:last]
+	v.live.Add(-1)
 	if v.a.MaxPerAddr > 0 {
 		host := hostOf(s.RemoteAddr())
 		if v.hosts[host]--; v.hosts[host] == 0 {

@@ -49,6 +49,7 @@ type Session struct {
 	at      int    // how much of in was handed over; only while it is
 	need    int    // bytes the frame at the beginning of in has, as far as known
 	dropped int    // bytes read and dropped since the session began to close
+	alone   uint8  // reads in a row, as far as they matter, that brought one frame
 	once    bool   // woken from a doze, to read what is there and doze again
 	looped  bool   // read by a loop just now
 	left    error  // what its reading has left: for settleLooped

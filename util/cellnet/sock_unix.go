@@ -81,6 +81,7 @@ func (k *socket) tryRead(s *Session) (n int, err error) {
 // readable is called when there may be bytes; false means wait for more.
 func (s *Session) readable(fd uintptr) bool {
 	k := &s.sock
+	s.attend(fd)
 	for {
 		n, err := syscall.Read(int(fd), s.room())
 		switch err {
