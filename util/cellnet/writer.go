@@ -26,6 +26,29 @@ const (
 // ErrSlowConsumer when this frame was too much and cut the session;
 // ErrFrameTooLarge and ErrShortFrame for a frame that cannot be sent.
 func (s *Session) Append(head, body []byte) (first bool, err error) {
+	if first, err = s.enter(head, body); err == nil {
+		s.mu.Unlock()
+	}
+	return first, err
+}
+
+// Send is Append and Flush.
+func (s *Session) Send(head, body []byte) error {
+	first, err := s.enter(head, body)
+	switch {
+	case err != nil:
+	case first:
+		s.writing = true
+		s.write()
+	default:
+		s.mu.Unlock()
+	}
+	return err
+}
+
+// enter appends a frame for Append and Send. Without an error it returns with
+// the lock.
+func (s *Session) enter(head, body []byte) (first bool, err error) {
 	n := len(head) + len(body)
 	if n > s.cfg.maxOut() {
 		return false, ErrFrameTooLarge
@@ -40,7 +63,6 @@ func (s *Session) Append(head, body []byte) (first bool, err error) {
 	}
 	first = len(s.out) == 0 && !s.writing
 	s.append(head, body)
-	s.mu.Unlock()
 	return first, nil
 }
 
@@ -62,15 +84,6 @@ func (s *Session) append(head, body []byte) {
 	s.out = b
 	s.outFrames++
 	s.pending += len(b) - start
-}
-
-// Send is Append and Flush.
-func (s *Session) Send(head, body []byte) error {
-	first, err := s.Append(head, body)
-	if first {
-		s.Flush()
-	}
-	return err
 }
 
 // admit says whether n more bytes may wait; where nothing waits any frame may.

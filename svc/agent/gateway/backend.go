@@ -96,13 +96,14 @@ func (b *backend) append(c *client, id uint16, body []byte) {
 		b.g.msgs.Log("to client", id, len(body), "uid", c.uid(), "client", c.id, "from", b.link.ID)
 	}
 	head := [2]byte{byte(id), byte(id >> 8)}
-	first, err := c.session.Append(head[:], body)
-	switch {
-	case !first:
-	case b.last:
-		c.session.Flush()
-	default:
-		b.dirty = append(b.dirty, c)
+	var err error
+	if b.last {
+		err = c.session.Send(head[:], body)
+	} else {
+		var first bool
+		if first, err = c.session.Append(head[:], body); first {
+			b.dirty = append(b.dirty, c)
+		}
 	}
 	if err == cellnet.ErrFrameTooLarge { // other errors have closed the session, which tells why
 		b.g.tooLarge.Add(1)
