@@ -3,6 +3,7 @@
 package cellnet
 
 import (
+	"cmp"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,7 +27,7 @@ func (s *Session) attend(fd uintptr) {
 	if s.cfg.attending.Add(1) <= int32(s.cfg.Attend) {
 		s.park()
 		fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		if n, err := unix.Poll(fds[:], int(attendFor.Milliseconds())); n == 0 && err == nil {
+		if n, err := unix.Poll(fds[:], int(cmp.Or(s.cfg.attendFor, attendFor).Milliseconds())); n == 0 && err == nil {
 			s.alone = 0
 		}
 	}

@@ -53,7 +53,8 @@ type Config struct {
 	// sooner. Each takes one of GOMAXPROCS meanwhile; leave some for the rest. 0 is
 	// none. TLS connections never do.
 	Attend    int
-	attending atomic.Int32 // sessions that do
+	attending atomic.Int32  // sessions that do
+	attendFor time.Duration // of tests; 0 means the usual
 
 	// WriteTimeout closes a session whose blocked write makes no progress for
 	// so long, with ErrWriteTimeout. 0 means 10 s.
