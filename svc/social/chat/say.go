@@ -22,10 +22,19 @@ const maxRequestID = 64
 // allSaying is more than ever say something at the same time.
 const allSaying = 1 << 40
 
-// Drain lets what is being said reach everybody while there are links to all
-// agents: links end one after the other, and what was acknowledged must not find
-// some of them closed.
-func (s *Social) Drain(ctx context.Context) error { return s.saying.Acquire(ctx, allSaying) }
+// Drain lets what is being said reach all agents while there are links to them:
+// links end one after the other, what was acknowledged must not find some of them
+// closed, and what is said through another social then must not overtake it. An
+// agent answers a question, whatever it is, behind what it was sent before.
+func (s *Social) Drain(ctx context.Context) error {
+	if err := s.saying.Acquire(ctx, allSaying); err != nil {
+		return err
+	}
+	if _, err := s.clients.CountMembers(ctx, groupOf("lobby")); err != nil {
+		s.failed("an agent may not have heard what was said last", agentapi.Identity{}, err)
+	}
+	return nil
+}
 
 // chat shows a line to everybody, its sender too.
 func (s *Social) chat(ctx context.Context, c *agentapi.Client, req *pb.ChatREQ) error {
