@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -229,13 +228,11 @@ func TestLifeline(t *testing.T) {
 // Ctrl-C while waiting for memsd ends at once and well; what is waited for was
 // said, with why and what to do.
 func TestInterruptWhileWaitingForMemsd(t *testing.T) {
-	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close() // nobody is there
+	synctest.Test(t, testInterruptWhileWaitingForMemsd) // so that it is said when a connection was tried, not before
+}
+
+func testInterruptWhileWaitingForMemsd(t *testing.T) {
+	const addr = "127.0.0.1:1" // nobody is there: it is no port that the system gives to anybody
 	var log logBuffer
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

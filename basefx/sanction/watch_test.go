@@ -112,13 +112,15 @@ func TestWatch(t *testing.T) {
 	_, err := Lift(ctx, reg, "alice")
 	check(err)
 	eventually(t, "alice may speak", func() bool { _, is := w.Muted("alice"); return !is })
+	for _, want := range []string{"mute alice again false", "ban carol  false", "mute alice again true"} {
+		eventually(t, "is told "+want, func() bool { // which is when it is in force already
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return slices.Contains(w.events, want)
+		})
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, want := range []string{"mute alice again false", "ban carol  false", "mute alice again true"} {
-		if !slices.Contains(w.events, want) {
-			t.Errorf("was not told %q, but %q", want, w.events)
-		}
-	}
 	for _, key := range []string{`"sanction/ban/early broken"`, "sanction/ban/bob"} {
 		if n := strings.Count(w.log.String(), "key="+key); n != 1 {
 			t.Errorf("%s is in the log %d times:\n%s", key, n, w.log.String())

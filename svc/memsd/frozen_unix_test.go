@@ -16,14 +16,14 @@ func TestFrozenService(t *testing.T) {
 	p := startMemsd(t, t.TempDir(), "127.0.0.1:0")
 	look := discovery.Dial(t.Context(), p.addr, discovery.Options{})
 	defer look.Close()
-	frozen := startService(t, p.addr)
+	frozen := startService(t, p.addr, shortTTL)
 	id := frozen.says("registered ")
 	before, _ := until(t, look, "it is there", func(s *discovery.Snapshot) bool { return shows(s, id) }).Service(id)
 	frozen.signal(syscall.SIGSTOP)
 	began := time.Now()
 	until(t, look, "the frozen one is gone", func(s *discovery.Snapshot) bool { return !shows(s, id) })
-	if took := time.Since(began); took < serviceTTL {
-		t.Errorf("it was removed after %v, its time-to-live is %v", took, serviceTTL)
+	if took := time.Since(began); took < shortTTL {
+		t.Errorf("it was removed after %v, its time-to-live is %v", took, shortTTL)
 	}
 	frozen.signal(syscall.SIGCONT)
 	s := until(t, look, "it is back", func(s *discovery.Snapshot) bool { return shows(s, id) })
@@ -33,7 +33,7 @@ func TestFrozenService(t *testing.T) {
 
 	frozen.signal(syscall.SIGSTOP)
 	until(t, look, "it is gone again", func(s *discovery.Snapshot) bool { return !shows(s, id) })
-	newer := startService(t, p.addr)
+	newer := startService(t, p.addr, longTTL)
 	if got := newer.says("registered "); got != id {
 		t.Fatalf("the next process became %s, want %s", got, id)
 	}
@@ -53,7 +53,7 @@ func TestFrozenMemsdProcess(t *testing.T) {
 	p := startMemsd(t, t.TempDir(), "127.0.0.1:0")
 	look := discovery.Dial(t.Context(), p.addr, discovery.Options{})
 	defer look.Close()
-	services := []*service{startService(t, p.addr), startService(t, p.addr)}
+	services := []*service{startService(t, p.addr, shortTTL), startService(t, p.addr, shortTTL)}
 	for _, s := range services {
 		s.says("registered ")
 	}
@@ -61,14 +61,14 @@ func TestFrozenMemsdProcess(t *testing.T) {
 	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(3 * serviceTTL) // that is what is tested
+	time.Sleep(3 * shortTTL) // that is what is tested
 	if err := p.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 	if err := discovery.Set(within(t), look, "k", "v"); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(2 * serviceTTL) // nothing is to happen
+	time.Sleep(2 * shortTTL) // nothing is to happen
 	for ev := range look.Watch(within(t), from) {
 		for _, c := range ev.Changes {
 			if c.Service != nil {

@@ -16,19 +16,26 @@ import (
 	"github.com/davyxu/cellmesh_demo/util/discovery"
 )
 
-// Services of these tests are processes, too: this test binary, started again with serviceEnv set to memsd's address.
+// Services of these tests are processes, too: this test binary, started again with serviceEnv set to memsd's address and
+// ttlEnv to the time-to-live.
 
 const (
 	serviceEnv = "MEMSD_TEST_SERVICE"
-	serviceTTL = time.Second
+	ttlEnv     = "MEMSD_TEST_TTL"
+	shortTTL   = time.Second
+	longTTL    = time.Minute // where many processes share a slow machine, and none is to expire
 )
 
 // runService registers a game and tells what becomes of it, until standard input ends.
 func runService(addr string) int {
-	c := discovery.Dial(context.Background(), addr, discovery.Options{TTL: serviceTTL, Name: "test service"})
+	ctx := context.Background() // the test has the patience
+	ttl, err := time.ParseDuration(os.Getenv(ttlEnv))
+	if err != nil {
+		fmt.Println("failed", err)
+		return 1
+	}
+	c := discovery.Dial(ctx, addr, discovery.Options{TTL: ttl, Name: "test service"})
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
 	lease, err := c.Register(ctx, discovery.Service{Name: "game", Group: "dev", Index: -1, State: discovery.Ready})
 	if err != nil {
 		fmt.Println("failed", err)
@@ -60,14 +67,14 @@ type service struct {
 	more  chan struct{} // closed when there is another line
 }
 
-func startService(t *testing.T, addr string) *service {
+func startService(t *testing.T, addr string, ttl time.Duration) *service {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &service{t: t, cmd: exec.Command(self), ended: make(chan struct{}), more: make(chan struct{})}
-	s.cmd.Env = append(os.Environ(), serviceEnv+"="+addr)
+	s.cmd.Env = append(os.Environ(), serviceEnv+"="+addr, ttlEnv+"="+ttl.String())
 	s.cmd.Stderr = os.Stderr
 	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -178,7 +185,7 @@ func TestFiftyProcesses(t *testing.T) {
 	p := startMemsd(t, dir, "127.0.0.1:0")
 	var all []*service
 	for range n {
-		all = append(all, startService(t, p.addr))
+		all = append(all, startService(t, p.addr, longTTL))
 	}
 	got := make(map[string]bool)
 	for _, s := range all {
@@ -193,7 +200,7 @@ func TestFiftyProcesses(t *testing.T) {
 	var left string
 	all[n/2].stop()
 	left = all[n/2].says("registered ")
-	if id := startService(t, p.addr).says("registered "); id != left {
+	if id := startService(t, p.addr, longTTL).says("registered "); id != left {
 		t.Errorf("after %s has left, the next process became %s", left, id)
 	}
 	if code, _, errs := ask(t, p.addr, "-cmd=setvalue", "k", "v"); code != 0 {

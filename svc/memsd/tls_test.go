@@ -40,7 +40,7 @@ func TestTLSFlags(t *testing.T) {
 		}
 	}
 	certtest.Files(t, dir, 2)
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		c, err := tls.Dial("tcp", p.addr, &tls.Config{InsecureSkipVerify: true})
 		if err != nil {
 			t.Fatal(err)

@@ -80,7 +80,7 @@ func TestFirstBytesOneByOne(t *testing.T) {
 			time.Sleep(time.Millisecond) // so that they travel alone, mostly
 		}
 		c.Write([]byte(packet[4:]))
-		c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		c.SetReadDeadline(time.Now().Add(soon))
 		got := make([]byte, len(packet))
 		if _, err := io.ReadFull(c, got); err != nil || string(got) != packet {
 			t.Errorf("%.9q: %v", packet, err)
@@ -116,7 +116,7 @@ func TestRejectedHandshakes(t *testing.T) {
 			defer conn.Close()
 			io.WriteString(conn, c.send)
 			conn.(*net.TCPConn).CloseWrite()
-			conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+			conn.SetReadDeadline(time.Now().Add(soon))
 			answer, _ := io.ReadAll(conn)
 			if !strings.HasPrefix(string(answer), c.answer) {
 				t.Errorf("answer %q, want %q", answer, c.answer)

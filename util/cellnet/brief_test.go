@@ -35,7 +35,7 @@ func TestBriefClose(t *testing.T) {
 					t.Errorf("ended with %v", err)
 				}
 			}
-			c.SetReadDeadline(time.Now().Add(10 * time.Second))
+			c.SetReadDeadline(time.Now().Add(soon))
 			var head [2]byte
 			for i := range frames {
 				if _, err := io.ReadFull(c, head[:]); err != nil {

@@ -9,12 +9,15 @@ import (
 	"time"
 )
 
+// soon is when whatever has to happen has happened, on the slowest machine.
+const soon = 30 * time.Second
+
 // within fails the test if f does not become true soon.
 func within(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !f(); {
+	for end := time.Now().Add(soon); !f(); {
 		if time.Now().After(end) {
-			t.Fatalf("not within 10 s: %s", what)
+			t.Fatalf("not within %v: %s", soon, what)
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -26,11 +29,15 @@ func wait[T any](t testing.TB, what string, c <-chan T) T {
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(10 * time.Second):
-		t.Fatalf("not within 10 s: %s", what)
+	case <-time.After(soon):
+		t.Fatalf("not within %v: %s", soon, what)
 		panic("unreachable")
 	}
 }
+
+// patience is for sessions that have all the time they need to say their last
+// words.
+var patience = &Config{Linger: soon}
 
 // recorder is a Handler that keeps what it is handed.
 type recorder struct {
@@ -139,7 +146,7 @@ func serve(t testing.TB, a *Acceptor) string {
 // dial connects a session; the test aborts it.
 func dial(t testing.TB, url string, cfg *Config) *Session {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), soon)
 	defer cancel()
 	s, err := Dial(ctx, url, cfg)
 	if err != nil {
@@ -176,7 +183,7 @@ func tcpPair(t testing.TB) (a, b net.Conn) {
 // readAll reads what a connection brings until its end.
 func readAll(t testing.TB, c net.Conn) string {
 	t.Helper()
-	c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	c.SetReadDeadline(time.Now().Add(soon))
 	b, err := io.ReadAll(c)
 	if err != nil {
 		t.Fatal(err)

@@ -78,7 +78,7 @@ func TestLoopInPieces(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(soon))
 	packet, got := []byte("\x05\x00hello"), make([]byte, 7)
 	for range 3 {
 		for i := range packet {
@@ -188,7 +188,7 @@ func onlyMine(addr, mine string) error {
 		return err
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(soon))
 	packet := append(binary.LittleEndian.AppendUint16(nil, uint16(len(mine))), mine...)
 	got := make([]byte, len(packet))
 	for range 10 {

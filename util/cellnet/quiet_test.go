@@ -122,21 +122,26 @@ func TestQuietInHalfFrame(t *testing.T) {
 	})
 	conn.Write([]byte("llo"))
 	got := make([]byte, 7)
-	conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	conn.SetReadDeadline(time.Now().Add(soon))
 	if _, err := io.ReadFull(conn, got); err != nil || string(got) != "\x05\x00hello" {
 		t.Errorf("got %q, %v", got, err)
 	}
 }
 
 func TestIdle(t *testing.T) {
-	limit := 3 * sweepEvery
+	const limit = 100 // sweeps; the server makes one a second by itself
 	a := echoes()
-	a.Idle = func() time.Duration { return limit }
+	a.Idle = func() time.Duration { return limit * sweepEvery }
 	_, r, server, ended := quietPair(t, a, "tcp")
+	for range limit / 2 {
+		server.server.sweepOnce()
+	}
 	if server.Reason() != nil {
 		t.Fatal("closed before its time")
 	}
-	server.server.sweepOnce()
+	for range limit/2 + 1 {
+		server.server.sweepOnce()
+	}
 	if err := wait(t, "the server's end", ended); err != ErrIdle {
 		t.Errorf("reason %v", err)
 	}

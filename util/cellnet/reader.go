@@ -151,11 +151,12 @@ func (s *Session) More() bool {
 }
 
 // room returns where the next read may put bytes, at least one. A frame larger
-// than a read gets room as its bytes arrive, not as its head announces them.
+// than a read gets room as its bytes arrive, not as its head announces them, and
+// twice as much each time that it has filled what it had.
 func (s *Session) room() []byte {
 	size := s.readSize()
-	if s.need > size && len(s.in) >= size {
-		size = min(s.need, 2*len(s.in))
+	if n := len(s.in); n >= size && n == cap(s.in) {
+		size = min(s.need, 2*n)
 	}
 	if cap(s.in) < size {
 		s.moveTo(size)

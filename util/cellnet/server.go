@@ -173,15 +173,13 @@ func (v *server) run(s *Session) {
 	switch err := s.read(); {
 	case err == ErrHandedOff:
 		v.handedOff(s)
-	case err == errReadOnce:
-		s.park()
+	case err != errReadOnce && !s.renew(err):
+		v.bury(s, err)
+	default:
+		s.park() // it may have been retired before it waited
 		if !v.doze(s) {
 			go v.run(s)
 		}
-	case !s.renew(err):
-		v.bury(s, err)
-	case !v.doze(s):
-		go v.run(s)
 	}
 }
 

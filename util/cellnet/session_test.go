@@ -36,7 +36,7 @@ func webPair(t testing.TB, a, b *Config) (*Session, *Session) {
 func TestCloseDeliversFirst(t *testing.T) {
 	for kind, connect := range ends {
 		t.Run(kind, func(t *testing.T) {
-			a, b := connect(t, nil, nil)
+			a, b := connect(t, patience, nil)
 			ra, rb := newRecorder(), newRecorder()
 			run(t, a, ra)
 			const n = 900
@@ -68,7 +68,7 @@ func TestCloseDeliversFirst(t *testing.T) {
 // Bytes from the peer that nobody reads would make the system send a reset,
 // and a reset can cost the peer our last words.
 func TestCloseWhilePeerSends(t *testing.T) {
-	a, b := pair(t, nil, nil)
+	a, b := pair(t, patience, nil)
 	ra, rb := newRecorder(), newRecorder()
 	ra.onFrame = func([]byte) error {
 		a.Send([]byte("last words"), nil)
@@ -96,7 +96,7 @@ func after(f func() bool) <-chan struct{} {
 	c := make(chan struct{})
 	go func() {
 		defer close(c)
-		for end := time.Now().Add(10 * time.Second); !f() && time.Now().Before(end); {
+		for end := time.Now().Add(soon); !f() && time.Now().Before(end); {
 			time.Sleep(time.Millisecond)
 		}
 	}()
@@ -106,7 +106,7 @@ func after(f func() bool) <-chan struct{} {
 func TestCloseWithoutRun(t *testing.T) {
 	for kind, connect := range ends {
 		t.Run(kind, func(t *testing.T) {
-			a, b := connect(t, nil, nil)
+			a, b := connect(t, patience, nil)
 			rb := newRecorder()
 			run(t, b, rb)
 			a.Send([]byte("bye"), nil)
@@ -348,9 +348,8 @@ func TestOrderUnderConcurrentWriters(t *testing.T) {
 				}
 				next[w]++
 			}
-			if got := counters.FramesOut.Load(); got != writers*frames {
-				t.Errorf("%d frames counted", got)
-			}
+			// The peer may have them before the write that sent them is counted.
+			within(t, "all frames are counted", func() bool { return counters.FramesOut.Load() == writers*frames })
 		})
 	}
 }

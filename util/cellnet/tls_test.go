@@ -86,6 +86,7 @@ func TestTLSLink(t *testing.T) {
 func TestTLSCloseDeliversFirst(t *testing.T) {
 	server, client := certificate(t)
 	a := echoes()
+	a.Config = patience // all of it has to be encrypted first
 	a.TLS = server
 	a.Open = func(s *Session) (Handler, error) {
 		for range 100 {
@@ -144,7 +145,7 @@ func TestPlainOnTLSPort(t *testing.T) {
 			if err := wait(t, "rejection", reasons); !errors.Is(err, ErrTLSRequired) {
 				t.Errorf("reason %v", err)
 			}
-			conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+			conn.SetReadDeadline(time.Now().Add(soon))
 			if answer, _ := io.ReadAll(conn); !strings.HasPrefix(string(answer), c.answer) {
 				t.Errorf("answer %q", answer)
 			}

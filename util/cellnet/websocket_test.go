@@ -123,14 +123,14 @@ func chunks(b []byte, n int) func(func([]byte) bool) {
 // gorillaClient is somebody else's WebSocket client.
 func gorillaClient(t *testing.T, addr string) *websocket.Conn {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), soon)
 	defer cancel()
 	c, resp, err := websocket.DefaultDialer.DialContext(ctx, "ws://"+addr+"/", map[string][]string{"Origin": {"http://elsewhere.example"}})
 	if err != nil {
 		t.Fatal(err, resp)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	c.SetReadDeadline(time.Now().Add(soon))
 	return c
 }
 
@@ -204,7 +204,7 @@ func TestFramesBehindTheUpgrade(t *testing.T) {
 	want := "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n\x82\x07welcome\x82\x05early"
 	got := ""
 	buf := make([]byte, 1000)
-	c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	c.SetReadDeadline(time.Now().Add(soon))
 	for !strings.HasSuffix(got, want) {
 		n, err := c.Read(buf)
 		if err != nil {

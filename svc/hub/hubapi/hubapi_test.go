@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/davyxu/cellmesh_demo/proto/pb"
@@ -290,7 +291,9 @@ func TestCancelAndClose(t *testing.T) {
 
 // Requests are answered, refused, failed on, or not answered, and the asker
 // knows which.
-func TestRequest(t *testing.T) {
+func TestRequest(t *testing.T) { synctest.Test(t, testRequest) }
+
+func testRequest(t *testing.T) {
 	w := &world{t: t}
 	asker, game := w.join("login#0@dev"), w.join("game#0@dev")
 	silent := make(chan error, 1)
@@ -366,7 +369,9 @@ func TestRequest(t *testing.T) {
 }
 
 // Gather hears everybody, refusals too, until it has enough.
-func TestGather(t *testing.T) {
+func TestGather(t *testing.T) { synctest.Test(t, testGather) }
+
+func testGather(t *testing.T) {
 	w := &world{t: t}
 	asker := w.join("login#0@dev")
 	for i := range 3 {

@@ -74,7 +74,7 @@ func TestTLS(t *testing.T) {
 	} {
 		client := dial(t, c.addr, discovery.Options{TLS: c.tls, Secret: c.secret})
 		var down error
-		for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 			if down = client.Connected(); down != nil && strings.Contains(down.Error(), c.says) {
 				break
 			}

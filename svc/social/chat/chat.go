@@ -19,6 +19,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/davyxu/cellmesh_demo/basefx"
 	"github.com/davyxu/cellmesh_demo/basefx/database"
 	"github.com/davyxu/cellmesh_demo/basefx/sanction"
@@ -50,6 +52,7 @@ type Social struct {
 
 	inbox      inbox
 	departures departures
+	saying     *semaphore.Weighted // of allSaying, one for each line that is being said; all when it is over
 
 	world, rooms, private, stored atomic.Int64 // lines said
 	fresh, old                    atomic.Int64 // clients here that get a LineACK, and that get a ChatACK
@@ -58,7 +61,7 @@ type Social struct {
 // New makes the social service and adds its flags. A new message gets its line
 // here.
 func New(fs *flag.FlagSet) basefx.Service {
-	s := &Social{mux: msgmux.New[*agentapi.Client](), failures: rarely.New()}
+	s := &Social{mux: msgmux.New[*agentapi.Client](), failures: rarely.New(), saying: semaphore.NewWeighted(allSaying)}
 	s.filter = &s.words
 	s.inbox.init()
 	s.database.Register(fs)

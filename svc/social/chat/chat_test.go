@@ -64,7 +64,7 @@ func TestWorldChat(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { conn.Close() })
-		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		conn.SetDeadline(time.Now().Add(time.Minute))
 		conn.Write(packet(t, &pb.VerifyREQ{GameToken: tokens.New(uid, "game#0@dev"), Features: features}))
 		want(t, conn, packet(t, &pb.VerifyACK{}))
 		return conn

@@ -37,6 +37,17 @@ func newSite(t *testing.T, socials, agents int) *site {
 	return s
 }
 
+// lift takes the rates out of the routes, and waits until the agents follow.
+func (s *site) lift(t testing.TB) {
+	t.Helper()
+	s.LiftRates()
+	for _, agent := range s.agents {
+		cluster.Eventually(t, "an agent has the rates lifted", func() bool {
+			return strings.Count(agent.Log(), "route rules in force") > 1
+		})
+	}
+}
+
 // person is a client and all that it has been told.
 type person struct {
 	t    testing.TB

@@ -181,7 +181,10 @@ func (s *Social) handOverTo(ctx context.Context, uid string) (again time.Time) {
 		return s.later(ctx, uid, err)
 	case !waits:
 		return time.Time{}
-	case at.After(now): // somebody is at it
+	case at.After(now): // somebody is at it, who may give up
+		if soon := now.Add(lookEvery); soon.Before(at) {
+			return soon
+		}
 		return at
 	}
 	claim, until := rand.Text(), now.Add(claimFor)

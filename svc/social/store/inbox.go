@@ -32,12 +32,12 @@ func (s *Store) Keep(ctx context.Context, to string, l Line, most int) error {
 	return about("store private line", err)
 }
 
-// Waiting is when the next private line for a player can be claimed: the zero
-// time for at once, false if none waits.
+// Waiting is when the private lines for a player can be claimed: the zero time for
+// at once, false if none waits.
 func (s *Store) Waiting(ctx context.Context, uid string, now time.Time) (at time.Time, waits bool, err error) {
 	err = s.db.Read(ctx, func(ctx context.Context, tx sqldb.Tx) error {
 		var until sql.NullInt64
-		err := tx.QueryRowContext(ctx, "SELECT min(until) FROM chat_inbox WHERE uid = $1", uid).Scan(&until)
+		err := tx.QueryRowContext(ctx, "SELECT max(until) FROM chat_inbox WHERE uid = $1", uid).Scan(&until)
 		if waits = err == nil && until.Valid; waits && until.Int64 > now.UnixMilli() {
 			at = time.UnixMilli(until.Int64)
 		}
@@ -46,20 +46,25 @@ func (s *Store) Waiting(ctx context.Context, uid string, now time.Time) (at time
 	return at, waits, about("look into inbox", err)
 }
 
-// Claim is the private lines that wait for a player, the oldest first, but those
-// that somebody else has claimed and may still hand over. Until the time given
-// they are the caller's, who hands them over and then calls Delivered; or
-// Unclaim, if the player is gone. claim is an ID of the caller's own for each
-// call.
+// Claim is the private lines that wait for a player, the oldest first; none while
+// somebody else has claimed some and may still hand them over, for newer ones must
+// not come before them. Until the time given they are the caller's, who hands them
+// over and then calls Delivered; or Unclaim, if the player is gone. claim is an ID
+// of the caller's own for each call.
 //
 // So two processes never both hand over a line, and one that dies takes none
 // along. Only who dies between handing over and Delivered leaves lines that come
 // again, when the claim has run out: with the IDs that they had.
 func (s *Store) Claim(ctx context.Context, uid, claim string, now, until time.Time) (lines []Line, err error) {
 	err = s.db.Write(ctx, func(ctx context.Context, tx sqldb.Tx) error {
-		rows, err := tx.QueryContext(ctx, `
-			UPDATE chat_inbox SET claim = $1, until = $2 WHERE uid = $3 AND until <= $4 RETURNING `+lineColumns,
-			claim, until.UnixMilli(), uid, now.UnixMilli())
+		lines = nil
+		var claimed int
+		err := tx.QueryRowContext(ctx, "SELECT count(*) FROM chat_inbox WHERE uid = $1 AND until > $2", uid, now.UnixMilli()).Scan(&claimed)
+		if err != nil || claimed > 0 {
+			return err
+		}
+		rows, err := tx.QueryContext(ctx, "UPDATE chat_inbox SET claim = $1, until = $2 WHERE uid = $3 RETURNING "+lineColumns,
+			claim, until.UnixMilli(), uid)
 		lines, err = scan(rows, err, scanLine)
 		return err
 	})

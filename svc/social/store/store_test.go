@@ -90,18 +90,19 @@ func TestInbox(t *testing.T) {
 	if got := claim(s, "first", noon, "1 2 3")[0]; got != line(1, "") {
 		t.Errorf("%+v", got)
 	}
+	check(t, other.Keep(t.Context(), "bob", line(7, ""), 9)) // must not come before the others
 	claim(other, "second", noon, "")
 	waiting("bob", noon, later, true)
 	check(t, s.Delivered(t.Context(), "bob", "first", 2))
 	check(t, other.Delivered(t.Context(), "bob", "second", 3)) // it has none
 	check(t, other.Unclaim(t.Context(), "bob", "second"))
 	claim(other, "third", noon, "")
-	claim(other, "fourth", later, "3") // the first one has died
+	claim(other, "fourth", later, "3 7") // the first one has died
 	check(t, s.Delivered(t.Context(), "bob", "first", 3))
 	claim(s, "fifth", later, "")
 	check(t, other.Unclaim(t.Context(), "bob", "fourth"))
-	claim(s, "sixth", later, "3")
-	check(t, s.Delivered(t.Context(), "bob", "sixth", 3))
+	claim(s, "sixth", later, "3 7")
+	check(t, s.Delivered(t.Context(), "bob", "sixth", 7))
 	waiting("bob", later, time.Time{}, false)
 	waiting("carol", later, time.Time{}, true)
 }

@@ -263,8 +263,11 @@ func snapshotReadsAllocateNothing(t *testing.T, open Open) {
 	for range 20 {
 		enter(t, r, "game", -1)
 	}
-	found := 0
-	if allocs := testing.AllocsPerRun(100, func() { found = read(r) }); allocs != 0 || found != 122 {
+	found, allocs := 0, 1.0
+	for tries := 0; allocs != 0 && tries < 10; tries++ { // the engine may be at work beside it, but not all the time
+		allocs = testing.AllocsPerRun(100, func() { found = read(r) })
+	}
+	if allocs != 0 || found != 122 {
 		t.Fatalf("reading %d services and values of a snapshot allocates %v times", found, allocs)
 	}
 }
