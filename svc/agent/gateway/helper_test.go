@@ -236,10 +236,15 @@ func (p *peer) next(t testing.TB) frame {
 // reason.
 func (p *peer) wantReject(t testing.TB, id uint16, code pb.ResultCode) string {
 	t.Helper()
+	return p.next(t).rejects(t, id, code)
+}
+
+// rejects makes sure that the message is this RejectACK; it returns the reason.
+func (f frame) rejects(t testing.TB, id uint16, code pb.ResultCode) string {
+	t.Helper()
 	var m pb.RejectACK
-	got := p.next(t)
-	if got.id != pb.RejectACKID || proto.Unmarshal([]byte(got.body), &m) != nil || uint16(m.MsgId) != id || m.Code != code || m.Reason == "" {
-		t.Fatalf("got %v %v, want RejectACK of %d (%s) with %v", got, &m, id, pb.MessageName(id), code)
+	if f.id != pb.RejectACKID || proto.Unmarshal([]byte(f.body), &m) != nil || uint16(m.MsgId) != id || m.Code != code || m.Reason == "" {
+		t.Fatalf("got %v %v, want RejectACK of %d (%s) with %v", f, &m, id, pb.MessageName(id), code)
 	}
 	return m.Reason
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -160,10 +161,11 @@ func (s *stub) wantEvent(t testing.TB, event string) {
 }
 
 // line is a backend that sees what comes on the line: every frame of its agents,
-// in order, and answers nothing by itself. Its link is not read while it is held.
+// in order, and answers nothing by itself. Its link is hardly read while it is
+// held.
 type line struct {
 	*cluster.Process
-	hold chan struct{} // received from before each frame, unless nil
+	hold chan struct{} // received from before each event, unless nil, but for at most trickle
 
 	mu     sync.Mutex
 	events []string
@@ -197,7 +199,17 @@ func (s *line) Start(_ context.Context, app *basefx.App) error {
 	return app.AcceptLinks()
 }
 
+// trickle is how long an event is held at most: a link on which nothing moves for
+// 10 s is cut, and a test may take longer on a slow machine.
+const trickle = 100 * time.Millisecond
+
 func (s *line) note(id uint64, event string) {
+	if s.hold != nil {
+		select {
+		case <-s.hold:
+		case <-time.After(trickle):
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !slices.Contains(s.ids, id) {
@@ -207,9 +219,6 @@ func (s *line) note(id uint64, event string) {
 }
 
 func (s *line) Frame(f link.Frame) error {
-	if s.hold != nil {
-		<-s.hold
-	}
 	s.note(f.Client, pb.MessageName(f.ID))
 	return nil
 }
