@@ -60,6 +60,7 @@ func TestSeedRepeats(t *testing.T) {
 func TestLedger(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t)
+	c.LiftRates() // on a slow machine it takes so long that they would be felt
 	r, out, err := runEnough(t, did("claim"), "-scenario=grow", "-n=5", "-think=2ms", "-login="+c.Addr("login#0@dev"), "-database="+c.Database)
 	if err != nil || len(r.Errors) > 0 || !did("claim")(r) {
 		t.Errorf("%v\n%s", err, out)
@@ -160,7 +161,7 @@ func TestPlot(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "page.html")
 	f := startForeign(t, faults{})
-	mustRun(t, "-scenario=grow", "-n=3", "-think=1ms", "-for=2s", "-noverify-token", "-agent="+f.addr, "-plot="+file)
+	mustRun(t, "-scenario=grow", "-n=3", "-think=1ms", "-for=3s", "-noverify-token", "-agent="+f.addr, "-plot="+file)
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
