@@ -380,7 +380,7 @@ func TestKick(t *testing.T) {
 // agent. A group outlives the backend that made it, and is left at the end of
 // the connection.
 func TestPush(t *testing.T) {
-	r := newRig(t, "-verifytimeout=10m") // one client is never verified
+	r := newRig(t)
 	second := &rig{Cluster: r.Cluster, game: r.game, agent: r.Launch("agent").WaitReady()}
 	agents := []*rig{r, second}
 	var all []*peer
