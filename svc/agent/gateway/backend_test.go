@@ -24,7 +24,7 @@ func TestSlowBackend(t *testing.T) {
 	hold := make(chan struct{})
 	r := emptyRig(t)
 	r.game = r.stub(t, "game")
-	slow := r.line(t, "social", hold)
+	slow := r.line(t, "social", held(hold, 100*time.Millisecond))
 	r.agent = r.Launch("agent", "-maxviolations=0").WaitReady()
 	r.setRules(t, func(rules map[string]*route.Rule) {
 		rules["ChatREQ"].MaxSize, rules["ChatREQ"].Rate, rules["ChatREQ"].Burst = 0, 0, 0

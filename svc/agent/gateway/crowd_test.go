@@ -64,7 +64,7 @@ func TestIntroductionsWait(t *testing.T) {
 	r.LogLevel = "info,msg=info"
 	r.game = r.stub(t, "game")
 	hold := make(chan struct{})
-	deaf := r.line(t, "social", hold)
+	deaf := r.line(t, "social", held(hold, 20*time.Millisecond))
 	var agent basefx.Service
 	r.agent = r.LaunchAs("agent", func(fs *flag.FlagSet) basefx.Service {
 		agent = gateway.New(fs)

@@ -124,7 +124,7 @@ func (r *rig) dial(t testing.TB, scheme string) *peer {
 func (r *rig) tryDial(t testing.TB, scheme string) (*peer, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	s, err := cellnet.Dial(ctx, scheme+"://"+r.addr()+"/", &cellnet.Config{TLS: &tls.Config{InsecureSkipVerify: true}})
+	s, err := cellnet.Dial(ctx, scheme+"://"+r.addr()+"/", &cellnet.Config{TLS: &tls.Config{InsecureSkipVerify: true}, WriteTimeout: patience})
 	if err != nil {
 		return nil, err
 	}

@@ -165,7 +165,7 @@ func (s *stub) wantEvent(t testing.TB, event string) {
 // held.
 type line struct {
 	*cluster.Process
-	hold chan struct{} // received from before each event, unless nil, but for at most trickle
+	hold func() // called before each event, unless nil
 
 	mu     sync.Mutex
 	events []string
@@ -173,8 +173,20 @@ type line struct {
 	agent  *link.Link
 }
 
+// held holds an event back until released, but no longer than most: a link on
+// which nothing moves for 10 s is cut, and a test may take longer on a slow
+// machine.
+func held(released <-chan struct{}, most time.Duration) func() {
+	return func() {
+		select {
+		case <-released:
+		case <-time.After(most):
+		}
+	}
+}
+
 // line starts such a backend.
-func (r *rig) line(t testing.TB, name string, hold chan struct{}, flags ...string) *line {
+func (r *rig) line(t testing.TB, name string, hold func(), flags ...string) *line {
 	t.Helper()
 	s := &line{hold: hold}
 	s.Process = r.LaunchAs(name, func(*flag.FlagSet) basefx.Service { return s }, flags...).WaitReady()
@@ -199,16 +211,9 @@ func (s *line) Start(_ context.Context, app *basefx.App) error {
 	return app.AcceptLinks()
 }
 
-// trickle is how long an event is held at most: a link on which nothing moves for
-// 10 s is cut, and a test may take longer on a slow machine.
-const trickle = 100 * time.Millisecond
-
 func (s *line) note(id uint64, event string) {
 	if s.hold != nil {
-		select {
-		case <-s.hold:
-		case <-time.After(trickle):
-		}
+		s.hold()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
