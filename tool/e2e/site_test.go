@@ -94,7 +94,7 @@ func (p *process) field(name string) string {
 // push pushes the route rules.
 func (s *site) push() {
 	s.t.Helper()
-	if p := s.run("routegen"); p.wait() != 0 {
+	if p := s.run("routegen", "-timeout="+deadline.String()); p.wait() != 0 {
 		s.t.Fatalf("routegen: %s", p.stderr.text())
 	}
 }
