@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 func TestBench(t *testing.T) {
 	dir := t.TempDir()
 	var out, log bytes.Buffer
-	code := run([]string{"-case=broadcast,login", "-runs=1", "-for=100ms", "-warmup=50ms", "-calm=9", "-dir=" + dir, "-json=" + filepath.Join(dir, "result.json")}, &out, &log)
+	code := run([]string{"-case=broadcast,login", "-runs=1", "-for=1s", "-warmup=50ms", "-calm=9", "-dir=" + dir, "-json=" + filepath.Join(dir, "result.json")}, &out, &log)
 	if code != 0 {
 		t.Fatalf("exit %d\n%s", code, log.String())
 	}
@@ -69,7 +69,7 @@ func TestLoop(t *testing.T) {
 	serving.Go(func() { serveLoop(l) })
 	var out bytes.Buffer
 	err = basefx.Run(t.Context(), "robot", crew.New, basefx.Options{
-		Args:  []string{"-flagfile=", "-scenario=broadcast", "-n=20", "-for=100ms", "-warmup=10ms", "-noverify-token", "-agent=" + l.Addr().String()},
+		Args:  []string{"-flagfile=", "-scenario=broadcast", "-n=20", "-for=1s", "-warmup=10ms", "-noverify-token", "-agent=" + l.Addr().String()},
 		Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out, Standalone: true,
 	})
 	if err != nil || !strings.Contains(out.String(), "deliver ") {

@@ -30,8 +30,9 @@ import (
 	"github.com/davyxu/cellmesh_demo/util/discovery"
 )
 
-// startTimeout bounds the start of one service, with what it waits for.
-const startTimeout = 20 * time.Second
+// startTimeout bounds the start of one service, with what it waits for, and every
+// other wait: by far more than anything takes, also on a busy machine.
+const startTimeout = time.Minute
 
 // services are the programs a cluster can have.
 func services() map[string]func(*flag.FlagSet) basefx.Service {

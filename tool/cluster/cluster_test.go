@@ -116,7 +116,7 @@ func TestGameRestarts(t *testing.T) {
 	c.Launch("hub").WaitReady()
 	game := c.Launch("game").WaitReady()
 	c.Launch("social").WaitReady()
-	c.Launch("agent").WaitReady()
+	c.Launch("agent", "-hold=1m").WaitReady() // however long a game takes to come back
 	c.Launch("login").WaitReady()
 	alice, box := enter(t, c, "alice", "tcp")
 	send(t, alice, &pb.EchoREQ{Content: []byte("before")})

@@ -26,7 +26,7 @@ func newPair(t *testing.T) *pair {
 	p.tokens = p.NewTokens()
 	for i := range 2 {
 		p.games = append(p.games, p.Launch("game", fmt.Sprint("-svcindex=", i)))
-		p.agents = append(p.agents, p.Launch("agent", fmt.Sprint("-svcindex=", i)))
+		p.agents = append(p.agents, p.Launch("agent", fmt.Sprint("-svcindex=", i), "-verifytimeout=1m"))
 	}
 	for i := range 2 {
 		p.games[i].WaitReady()

@@ -71,12 +71,18 @@ func TestChatThroughKills(t *testing.T) {
 	alice, eve := room.people[0], room.people[4]
 	eve.enter("/quit")
 	eve.wait()
+	const stored = "eve is not online, and gets it at the next login\n"
 	eventually(t, "eve is away", func() bool {
-		alice.enter(fmt.Sprintf("/to eve note %d", lineNumber.Add(1)))
-		time.Sleep(300 * time.Millisecond) // a person types no faster
-		return strings.Contains(alice.stdout.text(), "eve is not online, and gets it at the next login\n")
+		note := fmt.Sprintf("note %d", lineNumber.Add(1))
+		complaints := alice.stderr.text()
+		alice.enter("/to eve " + note)
+		eventually(t, "it is stored, shown, or refused", func() bool {
+			text := alice.stdout.text()
+			return strings.Contains(text, stored) || strings.Contains(text, "-> eve: "+note+"\n") || alice.stderr.text() != complaints
+		})
+		return strings.Contains(alice.stdout.text(), stored)
 	})
-	notes := strings.Count(alice.stdout.text(), "eve is not online")
+	notes := strings.Count(alice.stdout.text(), stored)
 	for i, p := range socials {
 		p.kill()
 		socials[i] = s.run("social")
@@ -88,8 +94,16 @@ func TestChatThroughKills(t *testing.T) {
 	eve.enter("/quit")
 	eve.wait()
 	eve = s.client("eve", "-names=true")
-	eve.enter("/who")
-	eve.begins("5 online: alice, bob, carol, dave, eve")
+	eventually(t, "all are online", func() bool {
+		asked := strings.Count(eve.stdout.text(), " online: ")
+		eve.enter("/who")
+		eventually(t, "eve is told who is online", func() bool { return strings.Count(eve.stdout.text(), " online: ") > asked })
+		if strings.Contains(eve.stdout.text(), "5 online: alice, bob, carol, dave, eve\n") {
+			return true
+		}
+		time.Sleep(500 * time.Millisecond) // as its rate allows
+		return false
+	})
 	if text := eve.stdout.text(); strings.Contains(text, "note") {
 		t.Errorf("eve is told again: %s", text)
 	}

@@ -34,7 +34,7 @@ func TestKillWhileUpgrading(t *testing.T) {
 	all["game"].says("config changed")
 
 	const players = 200
-	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*deadline) // which bounds each of what follows
 	defer cancel()
 	var acked, again atomic.Int64
 	var enough atomic.Bool

@@ -18,7 +18,7 @@ import (
 // Every wait is bounded by far more than anything takes, even with the race
 // detector on a busy machine.
 const (
-	deadline      = time.Minute
+	deadline      = 2 * time.Minute
 	buildDeadline = 5 * time.Minute // for what compiles and links first
 )
 

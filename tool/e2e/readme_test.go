@@ -78,7 +78,7 @@ func (s *site) sh(command string, env ...string) *process {
 	s.t.Helper()
 	cmd := exec.Command("sh", "-c", command)
 	cmd.Dir = s.dir
-	cmd.Env = slices.Concat(os.Environ(), env, []string{"CELLMESH_SDADDR=" + s.sdaddr, "CELLMESH_ADDR=" + s.sdaddr})
+	cmd.Env = slices.Concat(os.Environ(), env, []string{"CELLMESH_SDADDR=" + s.sdaddr, "CELLMESH_ADDR=" + s.sdaddr, "CELLMESH_TIMEOUT=" + deadline.String()}) // the last is routegen's
 	p := start(s.t, command, cmd)
 	p.limit = buildDeadline
 	s.t.Cleanup(func() { // the program is a child of go's, which a signal to sh does not reach

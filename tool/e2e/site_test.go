@@ -34,8 +34,9 @@ var nextPort atomic.Int32
 // nobody there.
 func freeAddr(t testing.TB) string {
 	t.Helper()
+	first := 20000 + os.Getpid()%100*100 // so that two runs at a time do not meet
 	for range 1000 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 20000+nextPort.Add(1))
+		addr := fmt.Sprintf("127.0.0.1:%d", first+int(nextPort.Add(1)))
 		l, err := net.Listen("tcp", addr)
 		if err == nil {
 			l.Close()
@@ -93,7 +94,7 @@ func (p *process) field(name string) string {
 // push pushes the route rules.
 func (s *site) push() {
 	s.t.Helper()
-	if p := s.run("routegen"); p.wait() != 0 {
+	if p := s.run("routegen", "-timeout="+deadline.String()); p.wait() != 0 {
 		s.t.Fatalf("routegen: %s", p.stderr.text())
 	}
 }

@@ -50,7 +50,7 @@ func memsd(t *testing.T, file, secret string) (addr string, stop func()) {
 func mustRun(t *testing.T, args ...string) string {
 	t.Helper()
 	var out bytes.Buffer
-	if err := run(t.Context(), args, &out); err != nil {
+	if err := run(t.Context(), append([]string{"-timeout=20s"}, args...), &out); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
@@ -106,7 +106,7 @@ func TestPersistIsFresh(t *testing.T) {
 
 func TestSecret(t *testing.T) {
 	addr, _ := memsd(t, "", "open sesame")
-	err := run(t.Context(), []string{"-sdaddr=" + addr, "-secret=open barley", "-timeout=500ms"}, new(bytes.Buffer))
+	err := run(t.Context(), []string{"-sdaddr=" + addr, "-secret=open barley", "-timeout=2s"}, new(bytes.Buffer))
 	if err == nil || !strings.Contains(err.Error(), "NOT pushed") || !strings.Contains(err.Error(), "-secret") {
 		t.Errorf("with the wrong secret: %v", err)
 	}

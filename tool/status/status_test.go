@@ -16,7 +16,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // show runs the tool and returns what it prints.
 func show(c *cluster.Cluster, args ...string) string {
 	c.T.Helper()
-	p := c.LaunchAs("status", New, append(args, "-loglevel=error")...)
+	p := c.LaunchAs("status", New, append([]string{"-wait=20s", "-loglevel=error"}, args...)...)
 	if err := p.Wait(); err != nil {
 		c.T.Error(err)
 	}

@@ -119,7 +119,7 @@ func TestPresenceOfAnAgent(t *testing.T) {
 	began := time.Now()
 	one.stop()
 	b.wantOnline(t, "dave:1@2")
-	if waited := time.Since(began); waited > 2*time.Second {
+	if waited := time.Since(began); waited > 3*time.Second { // as for one that is lost
 		t.Errorf("an agent that has stopped was waited for, %v", waited)
 	}
 	if n := b.srv.OnlineCount(); n != 1 {
@@ -207,11 +207,13 @@ func TestDeliver(t *testing.T) {
 	}
 	two.want(t, link.Control, 0, &pb.Greet{})
 
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
 	ended = b.deliver(ctx, "alice")
 	late := hear[pb.DeliverREQ](t, two)
-	if got := <-ended; got.done || !errors.Is(got.err, context.DeadlineExceeded) {
+	enough := errors.New("enough")
+	cancel(enough)
+	if got := <-ended; got.done || !errors.Is(got.err, enough) {
 		t.Errorf("no answer: %+v", got)
 	}
 	two.control(t, 0, &pb.DeliverACK{Call: late.Call, Delivered: true})

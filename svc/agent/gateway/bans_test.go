@@ -45,11 +45,12 @@ func TestBan(t *testing.T) {
 	if err := sanction.Set(t.Context(), r.Registry, sanction.Sanction{Kind: sanction.Mute, UID: "witness"}); err != nil {
 		t.Fatal(err)
 	}
+	wantMetric(t, r.agent, "sanctions", 3)
+	ban("old", time.Now().Add(-time.Minute))
 	if _, err := sanction.Lift(t.Context(), r.Registry, "alice"); err != nil {
 		t.Fatal(err)
 	}
-	ban("old", time.Now().Add(-time.Minute))
-	wantMetric(t, r.agent, "sanctions", 2)
+	wantMetric(t, r.agent, "sanctions", 2) // and with that the ban before it is known
 	r.enter(t, "tcp", "alice", newClient).wantEcho(t, "in again")
 	r.enter(t, "tcp", "old", oldClient).wantEcho(t, "in again")
 	w.undisturbed(t)

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -77,7 +78,7 @@ func explain(ctx context.Context, reg discovery.Registry, message string) (strin
 	defer cancel()
 	snap, err := reg.Wait(ctx, 0)
 	if err != nil {
-		return "", context.Cause(ctx)
+		return "", cmp.Or(context.Cause(ctx), err) // the registry may have heard first that the process stops
 	}
 	text, ok := snap.Value(route.Key)
 	if !ok {

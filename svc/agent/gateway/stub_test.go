@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -160,10 +161,11 @@ func (s *stub) wantEvent(t testing.TB, event string) {
 }
 
 // line is a backend that sees what comes on the line: every frame of its agents,
-// in order, and answers nothing by itself. Its link is not read while it is held.
+// in order, and answers nothing by itself. Its link is hardly read while it is
+// held.
 type line struct {
 	*cluster.Process
-	hold chan struct{} // received from before each frame, unless nil
+	hold func() // called before each event, unless nil
 
 	mu     sync.Mutex
 	events []string
@@ -171,8 +173,20 @@ type line struct {
 	agent  *link.Link
 }
 
+// held holds an event back until released, but no longer than most: a link on
+// which nothing moves for 10 s is cut, and a test may take longer on a slow
+// machine.
+func held(released <-chan struct{}, most time.Duration) func() {
+	return func() {
+		select {
+		case <-released:
+		case <-time.After(most):
+		}
+	}
+}
+
 // line starts such a backend.
-func (r *rig) line(t testing.TB, name string, hold chan struct{}, flags ...string) *line {
+func (r *rig) line(t testing.TB, name string, hold func(), flags ...string) *line {
 	t.Helper()
 	s := &line{hold: hold}
 	s.Process = r.LaunchAs(name, func(*flag.FlagSet) basefx.Service { return s }, flags...).WaitReady()
@@ -198,6 +212,9 @@ func (s *line) Start(_ context.Context, app *basefx.App) error {
 }
 
 func (s *line) note(id uint64, event string) {
+	if s.hold != nil {
+		s.hold()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !slices.Contains(s.ids, id) {
@@ -207,9 +224,6 @@ func (s *line) note(id uint64, event string) {
 }
 
 func (s *line) Frame(f link.Frame) error {
-	if s.hold != nil {
-		<-s.hold
-	}
 	s.note(f.Client, pb.MessageName(f.ID))
 	return nil
 }

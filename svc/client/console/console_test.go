@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -52,12 +54,18 @@ func (s *safe) String() string {
 // run starts the client program.
 func run(t *testing.T, flags ...string) *terminal {
 	t.Helper()
+	return runPatient(t, lastReplies, flags...)
+}
+
+// runPatient is run of a client that waits so long for the last replies.
+func runPatient(t *testing.T, patience time.Duration, flags ...string) *terminal {
+	t.Helper()
 	in, keys := io.Pipe()
 	term := &terminal{t: t, keys: keys, done: make(chan error, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
 	make := func(fs *flag.FlagSet) basefx.Service {
 		c := New(fs).(*Console)
-		c.patience = 300 * time.Millisecond
+		c.patience = patience
 		return c
 	}
 	go func() {
@@ -106,6 +114,17 @@ func (term *terminal) end() string {
 func (term *terminal) shows(what string) {
 	term.t.Helper()
 	cluster.Eventually(term.t, fmt.Sprintf("the client shows %q", what), func() bool { return strings.Contains(term.out.String(), what) })
+}
+
+// matches waits until what the client shows matches, and returns how.
+func (term *terminal) matches(pattern string) (found []string) {
+	term.t.Helper()
+	is := regexp.MustCompile(pattern)
+	cluster.Eventually(term.t, fmt.Sprintf("the client shows %q", pattern), func() bool {
+		found = is.FindStringSubmatch(term.out.String())
+		return found != nil
+	})
+	return found
 }
 
 func (term *terminal) says(what string) {
@@ -161,14 +180,18 @@ func TestChat(t *testing.T) {
 		cluster.Eventually(t, "the game has the prices", func() bool { return strings.Contains(game.Log(), "config changed") })
 		p := run(t, login, "-uid=carol")
 		p.typ("/me\n/upgrade\n/upgrade\n/name Carol the 1st\n/name\n/me\n")
-		p.shows("carol: level 1, 100 gold, 0 to claim; the next level costs 60\nlevel 2 for 60 gold, you have 40\nyou are called Carol the 1st\nCarol the 1st: level 2, ")
+		p.matches(`^carol: level 1, 100 gold, \d+ to claim; the next level costs 60\nlevel 2 for 60 gold, you have 40\nyou are called Carol the 1st\nCarol the 1st: level 2, `) // a gold a second
 		p.says("needs 120 gold, you have 40 (NotEnoughMoney)")
 		p.says("a name is not empty, and neither begins nor ends with a space (NameRefused)")
 		cluster.Eventually(t, "something is earned", func() bool {
 			p.typ("/claim\n")
 			time.Sleep(20 * time.Millisecond) // a person types no faster
-			return strings.Contains(p.out.String(), "claimed 1 gold, you have 41")
+			return strings.Contains(p.out.String(), "claimed ")
 		})
+		gold := p.matches(`\nclaimed (\d+) gold, you have (\d+)\n`)
+		if claimed, err := strconv.Atoi(gold[1]); err != nil || gold[2] != strconv.Itoa(40+claimed) {
+			t.Errorf("claimed %s, has %s", gold[1], gold[2])
+		}
 		p.typ("/quit\n")
 		if end := p.end(); end != "" {
 			t.Errorf("ended with %q", end)
@@ -254,20 +277,23 @@ func (v *visit) Closed(error) {}
 
 // What ends a connection is told in one line, and is an error.
 func TestLostConnection(t *testing.T) {
-	for want, chat := range map[string]func(*cellnet.Session) error{
-		"connection lost: the server closed the connection": func(*cellnet.Session) error { return errors.New("no") },
-		"the server ended the connection: enough (Kicked)": func(s *cellnet.Session) error {
+	for want, test := range map[string]struct {
+		chat     func(*cellnet.Session) error
+		patience time.Duration
+	}{
+		"connection lost: the server closed the connection": {func(*cellnet.Session) error { return errors.New("no") }, lastReplies},
+		"the server ended the connection: enough (Kicked)": {func(s *cellnet.Session) error {
 			body, err := proto.Marshal(&pb.RejectACK{Code: pb.ResultCode_Kicked, Reason: "enough"})
 			if err == nil {
 				err = s.SendMessage(pb.RejectACKID, body)
 			}
 			s.Close(nil)
 			return err
-		},
-		"1 of the lines sent was not answered within 300ms": func(*cellnet.Session) error { return nil },
+		}, lastReplies},
+		"1 of the lines sent was not answered within 300ms": {func(*cellnet.Session) error { return nil }, 300 * time.Millisecond},
 	} {
-		s := serve(t, &server{chat: chat})
-		term := run(t, "-login="+s.addr)
+		s := serve(t, &server{chat: test.chat})
+		term := runPatient(t, test.patience, "-login="+s.addr)
 		term.typ("hello\n")
 		term.keys.Close()
 		if end := term.end(); end != want {
@@ -307,21 +333,14 @@ func TestWaiting(t *testing.T) {
 // Waiting ends, with the reason.
 func TestWaitingEnds(t *testing.T) {
 	s := serve(t, &server{refuse: 1 << 30})
-	term := run(t, "-login="+s.addr, "-wait=100ms")
-	if end, want := term.end(), "gave up after 100ms: login refused: no game is up (GameNotFound)"; end != want {
+	refused, nobody, away := run(t, "-login="+s.addr, "-wait=2s"), run(t, "-login=127.0.0.1:1", "-wait=2s"), run(t, "-sdaddr=127.0.0.1:1", "-wait=100ms")
+	if end, want := refused.end(), "gave up after 2s: login refused: no game is up (GameNotFound)"; end != want {
 		t.Errorf("ended with %q, want %q", end, want)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close() // nobody listens there
-	term = run(t, "-login="+l.Addr().String(), "-wait=100ms")
-	if end := term.end(); !strings.HasPrefix(end, "gave up after 100ms: login: ") || !strings.Contains(end, "refused") {
+	if end := nobody.end(); !strings.HasPrefix(end, "gave up after 2s: login: ") || !strings.Contains(end, "refused") {
 		t.Errorf("ended with %q", end)
 	}
-	term = run(t, "-sdaddr="+l.Addr().String(), "-wait=100ms")
-	if end, want := term.end(), fmt.Sprintf("gave up after 100ms: no memsd at %s (start it, or give -login=host:port)", l.Addr()); end != want {
+	if end, want := away.end(), "gave up after 100ms: no memsd at 127.0.0.1:1 (start it, or give -login=host:port)"; end != want {
 		t.Errorf("ended with %q, want %q", end, want)
 	}
 }

@@ -132,18 +132,20 @@ func comesUp(err error) bool {
 	return !errors.As(err, &untrusted) // else not reachable
 }
 
-// findLogin waits until discovery shows a login.
+// findLogin waits until discovery shows a login. The person is told what it waits
+// for, also when that changes; not at once, as most waits are short.
 func (c *Console) findLogin(ctx context.Context) (string, error) {
 	reg := c.app.Discover()
-	patient, cancel := context.WithTimeout(ctx, time.Second) // most waits are short
-	defer cancel()
-	for snap := reg.Snapshot(); ; {
+	for snap, tell := reg.Snapshot(), time.Now().Add(time.Second); ; {
 		for svc := range snap.Services("login") {
 			if addr := svc.Meta[discovery.MetaWAN]; addr != "" && svc.State == discovery.Ready && c.app.Allows(svc) {
 				return addr, nil
 			}
 		}
+		patient, cancel := context.WithDeadline(ctx, tell)
 		next, err := reg.Wait(patient, snap.Revision())
+		late := patient.Err() != nil
+		cancel()
 		if err == nil {
 			snap = next
 			continue
@@ -155,10 +157,10 @@ func (c *Console) findLogin(ctx context.Context) (string, error) {
 				err = there.Connected()
 			}
 		}
-		if patient == ctx || ctx.Err() != nil {
+		if ctx.Err() != nil || !late {
 			return "", err
 		}
 		c.sayWaiting(err.Error())
-		patient = ctx
+		tell = time.Now().Add(time.Second)
 	}
 }

@@ -73,7 +73,7 @@ func startCheap(t *testing.T) (*cluster.Cluster, *cluster.Process, *cluster.Toke
 	c.Set("config/game/growth", cheap)
 	tokens := c.NewTokens()
 	game := c.Launch("game").WaitReady()
-	c.Launch("agent").WaitReady()
+	c.Launch("agent", "-hold=1m").WaitReady()
 	return c, game, tokens
 }
 
@@ -244,9 +244,10 @@ func TestPanic(t *testing.T) {
 		if n := game.Metric(t, "game_players_loaded"); n != 1 {
 			t.Errorf("%v players in memory", n)
 		}
-		if log := game.Log(); !strings.Contains(log, bug) || !strings.Contains(log, "export_test.go") {
-			t.Error("the panic is not in the log with its stack")
-		}
+		cluster.Eventually(t, "the panic is in the log with its stack", func() bool {
+			log := game.Log()
+			return strings.Contains(log, "panicked: "+[]string{"a bug", "a later bug"}[i]) && strings.Contains(log, "export_test.go")
+		})
 		id, level := fmt.Sprint("after ", bug), int64(i+3)
 		p.wantAnswer(&pb.UpgradeREQ{RequestId: id}, &pb.UpgradeACK{}, &pb.UpgradeACK{
 			RequestId: id, Level: level, Money: 1_000_000 - 5*level*(level-1), Paid: 10 * (level - 1), Revision: level})

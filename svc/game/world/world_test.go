@@ -36,7 +36,7 @@ func dial(t *testing.T, c *cluster.Cluster) *client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * time.Minute)) // for all that a test does
 	return &client{t, conn}
 }
 
@@ -84,7 +84,7 @@ func start(t *testing.T) (*cluster.Cluster, *cluster.Process, *cluster.Tokens) {
 	c := cluster.New(t)
 	tokens := c.NewTokens()
 	game := c.Launch("game").WaitReady()
-	c.Launch("agent").WaitReady()
+	c.Launch("agent", "-hold=1m").WaitReady() // however long a game takes to come back
 	return c, game, tokens
 }
 

@@ -16,13 +16,10 @@ import (
 func TestBusyUnderLoad(t *testing.T) {
 	const most, clients, rounds = 4, 40, 3
 	var checking, tooMany atomic.Int64
-	full := make(chan struct{}) // closed when as many are checked as may be
-	reached := sync.OnceFunc(func() { close(full) })
+	full := make(chan struct{}) // closed when somebody is told that as many are checked as may be
+	told := sync.OnceFunc(func() { close(full) })
 	company := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch now := checking.Add(1); {
-		case now == most:
-			reached()
-		case now > most:
+		if checking.Add(1) > most {
 			tooMany.Add(1)
 		}
 		defer checking.Add(-1)
@@ -30,7 +27,7 @@ func TestBusyUnderLoad(t *testing.T) {
 		w.Write([]byte(`{"subject": "alice"}`))
 	}))
 	t.Cleanup(company.Close)
-	l := launch(t, "-platforms=http", "-platformurl="+company.URL, "-maxchecks=4")
+	l := launch(t, "-platforms=http", "-platformurl="+company.URL, "-maxchecks=4", "-checktimeout=1m")
 	ask := packet(t, &pb.LoginREQ{Platform: "http", Uid: "alice", Credential: "pa55word"})
 	var in, busy atomic.Int64
 	var all sync.WaitGroup
@@ -42,6 +39,7 @@ func TestBusyUnderLoad(t *testing.T) {
 					in.Add(1)
 				case pb.ResultCode_ServerBusy:
 					busy.Add(1)
+					told()
 				default:
 					t.Errorf("answered %v", ack)
 				}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/login/choice"
@@ -24,23 +25,34 @@ func login(t *testing.T, uid string) []byte {
 // An account, and an address, may log in only so often.
 func TestRates(t *testing.T) {
 	l := launch(t, "-accountrate=1")
-	for range 2 {
-		l.granted(l.ask(login(t, "alice")), "alice")
-	}
-	if ack := l.ask(login(t, "alice")); ack.Result != pb.ResultCode_RateLimited || !strings.Contains(ack.Reason, "this account") {
-		t.Errorf("answered %v", ack)
-	}
+	l.limited(2, "this account", func(int) string { return "alice" })
 	l.granted(l.ask(login(t, "bob")), "bob")
 
 	l = launch(t, "-addrrate=2")
-	for i := range 4 {
-		l.granted(l.ask(login(t, fmt.Sprint("u", i))), fmt.Sprint("u", i))
-	}
-	if ack := l.ask(login(t, "u5")); ack.Result != pb.ResultCode_RateLimited || !strings.Contains(ack.Reason, "your address") {
-		t.Errorf("answered %v", ack)
-	}
+	l.limited(4, "your address", func(i int) string { return fmt.Sprint("u", i) })
 	if !strings.Contains(l.log.String(), "result=RateLimited") {
 		t.Error("the log does not tell")
+	}
+}
+
+// limited logs in until it is told to wait, for a reason with these words: least
+// times it must be let in, and more often only as time goes by.
+func (l *service) limited(least int, words string, uid func(i int) string) {
+	l.t.Helper()
+	start := time.Now()
+	for i := 0; ; i++ {
+		ack := l.ask(login(l.t, uid(i)))
+		if ack.Result == pb.ResultCode_RateLimited {
+			if !strings.Contains(ack.Reason, words) || i < least {
+				l.t.Errorf("login %d was answered %v", i+1, ack)
+			}
+			return
+		}
+		l.granted(ack, uid(i))
+		if most := least + int(time.Since(start).Seconds()*float64(least)); i >= most {
+			l.t.Errorf("let in %d times", i+1)
+			return
+		}
 	}
 }
 

@@ -20,7 +20,7 @@ func TestPasswordAccounts(t *testing.T) {
 		all = append(all, c.Launch(name))
 	}
 	for range 2 {
-		all = append(all, c.Launch("login", "-platforms=demo,password"))
+		all = append(all, c.Launch("login", "-platforms=demo,password", "-checktimeout=1m"))
 	}
 	for _, p := range all {
 		p.WaitReady()

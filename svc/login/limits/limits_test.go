@@ -42,7 +42,9 @@ func TestTable(t *testing.T) {
 }
 
 // However many keys come, no more than so many are kept; the busy one stays.
-func TestBound(t *testing.T) {
+func TestBound(t *testing.T) { synctest.Test(t, testBound) } // where no time goes by
+
+func testBound(t *testing.T) {
 	l := New(1, 5, 100, maphash.Comparable[int])
 	allowed := 0
 	for i := range 10_000 {

@@ -252,7 +252,9 @@ func (r renewing) Apply(ctx context.Context, ops ...discovery.Op) (uint64, error
 }
 
 // A login's clients may come to a game before discovery has told it the key.
-func TestKeyComesLate(t *testing.T) {
+func TestKeyComesLate(t *testing.T) { synctest.Test(t, testKeyComesLate) }
+
+func testKeyComesLate(t *testing.T) {
 	reg := discovery.NewMemory().Open()
 	defer reg.Close()
 	s, err := NewSigner()
@@ -269,6 +271,7 @@ func TestKeyComesLate(t *testing.T) {
 		_, err := NewVerifier(reg).Verify(t.Context(), token, game)
 		verified <- err
 	}()
+	synctest.Wait() // it waits for the key
 	if err := s.Publish(t.Context(), reg); err != nil {
 		t.Fatal(err)
 	}

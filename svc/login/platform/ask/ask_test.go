@@ -123,7 +123,7 @@ func TestRetry(t *testing.T) {
 // is no failure.
 func TestBreaker(t *testing.T) {
 	c := newCompany(t, says(401, ""))
-	a := open(t, c.URL, 200*time.Millisecond)
+	a := open(t, c.URL, time.Hour)
 	for range 3 * failures {
 		a.Verify(t.Context(), alice)
 	}
@@ -138,6 +138,12 @@ func TestBreaker(t *testing.T) {
 	if n := c.asked.Load(); n != 4*failures {
 		t.Errorf("asked %d times more while broken, want %d", n-3*failures, failures)
 	}
+
+	c.asked.Store(0)
+	a = open(t, c.URL, 100*time.Millisecond)
+	for range failures {
+		a.Verify(t.Context(), alice)
+	}
 	c.answer.Store(&well)
 	deadline := time.Now().Add(10 * time.Second)
 	for {
@@ -149,17 +155,37 @@ func TestBreaker(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	if n := c.asked.Load(); n != 4*failures+1 {
-		t.Errorf("asked %d times until well", n-4*failures)
+	if n := c.asked.Load(); n != failures+1 {
+		t.Errorf("asked %d times until well, want 1", n-failures)
+	}
+}
+
+// overdue is a context whose deadline has passed when over is closed.
+type overdue struct {
+	context.Context
+	over chan struct{}
+}
+
+func (o overdue) Done() <-chan struct{} { return o.over }
+
+func (o overdue) Err() error {
+	select {
+	case <-o.over:
+		return context.DeadlineExceeded
+	default:
+		return nil
 	}
 }
 
 // Nobody listens; somebody listens and says nothing: a failure, in time.
 func TestAway(t *testing.T) {
-	c := newCompany(t, func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body); <-r.Context().Done() })
+	ctx := overdue{context.Background(), make(chan struct{})}
+	c := newCompany(t, func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		close(ctx.over) // the time of who has asked
+		<-r.Context().Done()
+	})
 	a := open(t, c.URL, time.Minute)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
 	if _, err := a.Verify(ctx, alice); !errors.Is(err, context.DeadlineExceeded) || c.asked.Load() != 1 {
 		t.Errorf("%v, asked %d times", err, c.asked.Load())
 	}

@@ -228,17 +228,21 @@ func TestSameTime(t *testing.T) {
 	for i := range 3 {
 		want(t, p.Register, shows(fmt.Sprint("user", i), "correct horse"), 0)
 	}
+	later := time.Duration(0)
+	p.now = func() time.Time { return time.Now().Add(later) }
 	known, unknown := time.Hour, time.Hour // the quickest: the others were disturbed
-	for i := range 9 {
+	for i := range 90 {
 		for name, least := range map[string]*time.Duration{"user": &known, "nobody": &unknown} {
 			start := time.Now()
 			want(t, p.Verify, shows(fmt.Sprint(name, i%3), "wrong guess"), pb.ResultCode_CredentialInvalid)
 			*least = min(*least, time.Since(start))
 		}
+		if i >= 8 && known <= 2*unknown && unknown <= 2*known {
+			return
+		}
+		later += forgotten // no name is locked
 	}
-	if known > 2*unknown || unknown > 2*known {
-		t.Errorf("%v for names that exist, %v for others", known, unknown)
-	}
+	t.Errorf("%v for names that exist, %v for others", known, unknown)
 }
 
 // When all processors hash, the next is told so in time.
@@ -247,8 +251,5 @@ func TestBusy(t *testing.T) {
 	for range cap(p.hasher.slots) {
 		p.hasher.slots <- struct{}{}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	want(t, func(_ context.Context, c platform.Credential) (platform.Identity, error) { return p.Verify(ctx, c) },
-		shows("alice", "correct horse"), pb.ResultCode_ServerBusy)
+	want(t, p.Verify, shows("alice", "correct horse"), pb.ResultCode_ServerBusy)
 }
