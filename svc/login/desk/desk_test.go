@@ -294,7 +294,7 @@ func TestIdle(t *testing.T) {
 
 func TestFlags(t *testing.T) {
 	for _, arg := range []string{"-tokenlife=1h", "-tokenlife=0", "-logintimeout=0s", "-tlscert=x", "-platforms=", "-platforms=steam",
-		"-platforms=demo,oidc", "-addrrate=-1", "-accountrate=-1", "-maxchecks=0", "-checktimeout=0s", "-prefer=eu",
+		"-platforms=demo,oidc", "-addrrate=-1", "-accountrate=-1", "-registerrate=-1", "-maxchecks=0", "-checktimeout=0s", "-prefer=eu",
 		"-keyrotate=1s", "-database=oracle:x"} {
 		err := basefx.Run(t.Context(), "login", func(fs *flag.FlagSet) basefx.Service { return New(fs) }, basefx.Options{
 			Args: []string{"-flagfile=", "-httpaddr=", "-platforms=demo", "-database=sqlite:" + filepath.Join(t.TempDir(), "x.db"), arg}, Stdout: io.Discard, Stderr: io.Discard, Registry: discovery.NewMemory().Open(),
