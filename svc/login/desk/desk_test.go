@@ -38,7 +38,10 @@ type service struct {
 	log         logBuffer
 }
 
-func launch(t *testing.T, args ...string) *service {
+func launch(t *testing.T, args ...string) *service { return launchAs(t, New, args...) }
+
+// launchAs launches a service that is made otherwise than by New.
+func launchAs(t *testing.T, newService func(*flag.FlagSet) basefx.Service, args ...string) *service {
 	memory := discovery.NewMemory()
 	l := &service{t: t, reg: memory.Open()}
 	t.Cleanup(func() { l.reg.Close() })
@@ -58,7 +61,7 @@ func launch(t *testing.T, args ...string) *service {
 		defer close(done)
 		reg := memory.Open()
 		defer reg.Close()
-		err = basefx.Run(ctx, "login", New, basefx.Options{
+		err = basefx.Run(ctx, "login", newService, basefx.Options{
 			Args:   append([]string{"-flagfile=", "-httpaddr=", "-loglevel=debug", "-platforms=demo", "-database=sqlite:" + filepath.Join(t.TempDir(), "x.db")}, args...),
 			Stdout: &l.log, Stderr: &l.log, Registry: reg,
 			Ready: func(a *basefx.App) { l.addr = a.Self().Meta[discovery.MetaWAN]; close(ready) },
