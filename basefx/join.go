@@ -25,6 +25,24 @@ func (a *App) Discover() discovery.Registry {
 	return a.Registry
 }
 
+// connected is why memsd cannot be reached; nil if it can, or reg is not by it.
+func connected(reg discovery.Registry) error {
+	if c, ok := reg.(interface{ Connected() error }); ok {
+		return c.Connected()
+	}
+	return nil
+}
+
+// Unwelcome is why somebody who is there at -sdaddr does not let us in, and what
+// to do about it; nil if nobody is there, or all is well.
+func (a *App) Unwelcome() error {
+	why := connected(a.Discover())
+	if errors.Is(why, discovery.ErrRefused) || errors.Is(why, discovery.ErrHungUp) {
+		return why
+	}
+	return nil
+}
+
 // guestPatience is how long a guest waits for memsd.
 const guestPatience = 5 * time.Second
 
@@ -39,13 +57,11 @@ func (a *App) join(ctx context.Context, httpAddr string, guest bool) error {
 	a.setWaits("waiting for memsd at " + a.Flags.SDAddr)
 	late := time.AfterFunc(patience, func() {
 		what, args := "waiting for memsd: go run ./svc/memsd", []any{"addr", a.Flags.SDAddr}
-		if c, ok := reg.(interface{ Connected() error }); ok {
-			if why := c.Connected(); why != nil {
-				args = append(args, "why", why)
-				if errors.Is(why, discovery.ErrRefused) {
-					what = "waiting for memsd, which does not let us in"
-				}
-			}
+		if why := connected(reg); why != nil {
+			args = append(args, "why", why)
+		}
+		if a.Unwelcome() != nil {
+			what = "waiting for memsd, which does not let us in"
 		}
 		log.Info(what, args...)
 	})
@@ -58,7 +74,9 @@ func (a *App) join(ctx context.Context, httpAddr string, guest bool) error {
 		Name: a.Name, Index: a.Flags.SvcIndex, Group: a.Flags.SvcGroup, State: discovery.Starting, Meta: meta,
 	})
 	if guest && ctx.Err() != nil {
-		err = context.Cause(ctx)
+		if err = a.Unwelcome(); err == nil {
+			err = context.Cause(ctx)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("register with memsd at %s: %w", a.Flags.SDAddr, err)

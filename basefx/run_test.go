@@ -251,22 +251,35 @@ func testInterruptWhileWaitingForMemsd(t *testing.T) {
 	}
 }
 
-// A guest does not wait for ever.
+// A guest does not wait for ever, and says why.
 func TestGuestGivesUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var log logBuffer
-		began := time.Now()
-		err := Run(t.Context(), "test", testServiceFlags(&testService{}), Options{
-			Args: []string{"-flagfile=", "-httpaddr=", "-sdaddr=here"}, Stdout: &log, Stderr: &log, Guest: true, Registry: deafRegistry{},
+	for _, c := range []struct {
+		why  error
+		says string
+	}{
+		{discovery.ErrUnavailable, "memsd at here: no answer: go run ./svc/memsd"},
+		{fmt.Errorf("%w: does it want TLS?", discovery.ErrHungUp), "memsd at here: it hung up at once: does it want TLS?"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var log logBuffer
+			began := time.Now()
+			err := Run(t.Context(), "test", testServiceFlags(&testService{}), Options{
+				Args: []string{"-flagfile=", "-httpaddr=", "-sdaddr=here"}, Stdout: &log, Stderr: &log, Guest: true, Registry: deafRegistry{why: c.why},
+			})
+			if err == nil || !strings.Contains(err.Error(), c.says) || time.Since(began) != guestPatience {
+				t.Errorf("%v after %v", err, time.Since(began))
+			}
 		})
-		if err == nil || !strings.Contains(err.Error(), "memsd at here: no answer: go run ./svc/memsd") || time.Since(began) != guestPatience {
-			t.Errorf("%v after %v", err, time.Since(began))
-		}
-	})
+	}
 }
 
-// deafRegistry never answers.
-type deafRegistry struct{ discovery.Registry }
+// deafRegistry never answers, and knows why.
+type deafRegistry struct {
+	discovery.Registry
+	why error
+}
+
+func (r deafRegistry) Connected() error { return r.why }
 
 func (deafRegistry) Register(ctx context.Context, _ discovery.Service) (discovery.Lease, error) {
 	<-ctx.Done()

@@ -54,6 +54,7 @@ const (
 	ResultCode_TokenUsed         ResultCode = 210 // it has opened its session already: log in again
 	ResultCode_AccountExists     ResultCode = 211 // registering: somebody has that name
 	ResultCode_TokenNotYetValid  ResultCode = 212 // the clocks of the servers differ: try again in a moment
+	ResultCode_TooManyAccounts   ResultCode = 213 // registering: too many from this address lately, try again later
 	// A message was not taken; the connection lives.
 	ResultCode_BadRequest         ResultCode = 301 // its body does not parse or makes no sense
 	ResultCode_MessageBlocked     ResultCode = 302 // no rule lets clients send it
@@ -110,6 +111,7 @@ var (
 		210: "TokenUsed",
 		211: "AccountExists",
 		212: "TokenNotYetValid",
+		213: "TooManyAccounts",
 		301: "BadRequest",
 		302: "MessageBlocked",
 		303: "NotVerified",
@@ -159,6 +161,7 @@ var (
 		"TokenUsed":          210,
 		"AccountExists":      211,
 		"TokenNotYetValid":   212,
+		"TooManyAccounts":    213,
 		"BadRequest":         301,
 		"MessageBlocked":     302,
 		"NotVerified":        303,
@@ -2670,7 +2673,7 @@ const file_proto_client_proto_rawDesc = "" +
 	"\tRejectACK\x12\x15\n" +
 	"\x06msg_id\x18\x01 \x01(\rR\x05msgId\x12%\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x11.proto.ResultCodeR\x04code\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason*\xad\a\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason*\xc3\a\n" +
 	"\n" +
 	"ResultCode\x12\v\n" +
 	"\aNoError\x10\x00\x12\x11\n" +
@@ -2689,7 +2692,8 @@ const file_proto_client_proto_rawDesc = "" +
 	"\x0fAlreadyVerified\x10\xd1\x01\x12\x0e\n" +
 	"\tTokenUsed\x10\xd2\x01\x12\x12\n" +
 	"\rAccountExists\x10\xd3\x01\x12\x15\n" +
-	"\x10TokenNotYetValid\x10\xd4\x01\x12\x0f\n" +
+	"\x10TokenNotYetValid\x10\xd4\x01\x12\x14\n" +
+	"\x0fTooManyAccounts\x10\xd5\x01\x12\x0f\n" +
 	"\n" +
 	"BadRequest\x10\xad\x02\x12\x13\n" +
 	"\x0eMessageBlocked\x10\xae\x02\x12\x10\n" +

@@ -300,7 +300,7 @@ func (c *Client) connect() (wasUp bool, err error) {
 		err = l.reason // that is why there was no answer
 	}
 	if !wasUp && !l.answered && c.opts.TLS == nil && hungUp(err) {
-		err = fmt.Errorf("it hung up at once: does it want TLS (then start this process with -sdca), or is it no memsd? %w", err)
+		err = fmt.Errorf("%w: does it want TLS (then start this process with -sdca), or is it no memsd? %w", ErrHungUp, err)
 	}
 	c.setUp(nil, err)
 	runs.Wait()
@@ -309,7 +309,7 @@ func (c *Client) connect() (wasUp bool, err error) {
 
 // hungUp says whether the other side has ended the connection.
 func hungUp(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // explainTLS says what to do about a handshake that fails.
@@ -319,7 +319,7 @@ func explainTLS(err error) error {
 	case errors.As(err, &unverified):
 		return fmt.Errorf("%w: memsd's certificate is not what -sdca trusts: %w", ErrRefused, unverified.Err)
 	case errors.Is(err, cellnet.ErrHandshake) && hungUp(err):
-		return fmt.Errorf("this process has -sdca and wants TLS, does memsd (then start it with -sdcert and -sdkey)? %w", err)
+		return fmt.Errorf("%w: this process has -sdca and wants TLS, does memsd (then start it with -sdcert and -sdkey)? %w", ErrHungUp, err)
 	}
 	return err
 }

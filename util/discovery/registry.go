@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -56,6 +57,9 @@ var (
 	ErrUnavailable = store.ErrUnavailable // the engine cannot be reached; nothing was done
 	ErrInDoubt     = store.ErrInDoubt     // no answer: it may have been done or not; read the state and decide again
 	ErrClosed      = store.ErrClosed      // the registry or lease was closed
+
+	// ErrHungUp is in Client.Connected: who is there ends connections at once, as with TLS on one side only.
+	ErrHungUp = errors.New("it hung up at once")
 )
 
 // Registry is one process's handle on the services and values of its cluster. All methods may be called from any

@@ -345,6 +345,30 @@ func TestWaitingEnds(t *testing.T) {
 	}
 }
 
+// Who is at -sdaddr and hangs up may be a memsd with TLS: the person is told what
+// it takes.
+func TestMemsdWantsTLS(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var hangsUp sync.WaitGroup
+	hangsUp.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close()
+		}
+	})
+	t.Cleanup(func() { l.Close(); hangsUp.Wait() })
+	term := run(t, "-sdaddr="+l.Addr().String(), "-wait=2s")
+	if end := term.end(); !strings.Contains(end, "does it want TLS (then start this process with -sdca)") {
+		t.Errorf("ended with %q", end)
+	}
+}
+
 // What waiting does not mend ends at once.
 func TestNoUseToWait(t *testing.T) {
 	s := serve(t, &server{verify: pb.ResultCode_TokenExpired})

@@ -152,9 +152,8 @@ func (c *Console) findLogin(ctx context.Context) (string, error) {
 		}
 		err = errors.New("no login is ready")
 		if snap.Revision() == 0 {
-			err = fmt.Errorf("no memsd at %s (start it, or give -login=host:port)", c.app.Flags.SDAddr)
-			if there, ok := reg.(interface{ Connected() error }); ok && errors.Is(there.Connected(), discovery.ErrRefused) {
-				err = there.Connected()
+			if err = c.app.Unwelcome(); err == nil {
+				err = fmt.Errorf("no memsd at %s (start it, or give -login=host:port)", c.app.Flags.SDAddr)
 			}
 		}
 		if ctx.Err() != nil || !late {

@@ -19,10 +19,13 @@ var tables embed.FS
 func Tables() sqldb.Migrations { return sqldb.Embedded("players", tables) }
 
 // SQL is the Store in a database.
-type SQL struct{ db *sqldb.DB }
+type SQL struct {
+	db    *sqldb.DB
+	rests time.Duration // Trim rests so many times as long as it has worked
+}
 
 // NewSQL uses a database that was opened with Tables.
-func NewSQL(db *sqldb.DB) *SQL { return &SQL{db} }
+func NewSQL(db *sqldb.DB) *SQL { return &SQL{db, 9} }
 
 var _ Store = (*SQL)(nil)
 

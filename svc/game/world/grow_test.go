@@ -192,6 +192,36 @@ func open(t *testing.T, c *cluster.Cluster) *sqldb.DB {
 	return db
 }
 
+// A game that shall not keep everything forgets what is old, and a player grows on.
+func TestLedgerIsTrimmed(t *testing.T) {
+	c := cluster.New(t)
+	c.Set("config/game/growth", cheap)
+	tokens := c.NewTokens()
+	s := store.NewSQL(open(t, c))
+	old, prices := time.Now().Add(-25*time.Hour), growth.Defaults()
+	h := store.Hold(s, store.Owner{UID: "alice", Epoch: 0, Load: "old"})
+	for _, name := range []string{"A", "B", "C"} {
+		_, err := h.Change(t.Context(), name, "renamed", old, prices.New("alice", old), func(p growth.Player) (growth.Player, error) { return growth.Rename(p, name) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	bad := c.Launch("game", "-ledgerkeep=1h")
+	if err := bad.Wait(); err == nil || !strings.Contains(err.Error(), "-ledgerkeep=1h0m0s: at least 24h0m0s") {
+		t.Errorf("an hour: %v", err)
+	}
+	game := c.Launch("game", "-svcindex=0", "-ledgerkeep=24h").WaitReady()
+	c.Launch("agent").WaitReady()
+	cluster.Eventually(t, "what is old is forgotten", func() bool { return game.Metric(t, "game_ledger_trimmed_total") == 3 })
+	p := join(t, c, tokens, "alice", self)
+	p.wantAnswer(&pb.RenameREQ{RequestId: "C", Name: "X"}, &pb.RenameACK{}, &pb.RenameACK{RequestId: "C", Name: "C", Revision: 4}) // the newest is kept
+	p.wantAnswer(&pb.RenameREQ{RequestId: "D", Name: "D"}, &pb.RenameACK{}, &pb.RenameACK{RequestId: "D", Name: "D", Revision: 5})
+	_, all, err := s.Look(t.Context(), "alice", 10)
+	if err != nil || len(all) != 2 || all[1].After != all[0].Before {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
+
 // Two games have the player. The one that loaded it before is refused by the
 // database, its client is told, and nothing of it is counted.
 func TestTwoGames(t *testing.T) {

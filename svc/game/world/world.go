@@ -12,7 +12,10 @@ package world
 
 import (
 	"context"
+	"errors"
 	"flag"
+	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/davyxu/cellmesh_demo/basefx"
@@ -26,11 +29,13 @@ import (
 	"github.com/davyxu/cellmesh_demo/util/discovery"
 	"github.com/davyxu/cellmesh_demo/util/msgmux"
 	"github.com/davyxu/cellmesh_demo/util/rarely"
+	"github.com/davyxu/cellmesh_demo/util/sqldb"
 )
 
 // World is the game service.
 type World struct {
 	idle     time.Duration // after which a player is unloaded
+	keep     time.Duration // lines of the ledger; 0: for good
 	database database.Flags
 
 	app      *basefx.App
@@ -56,6 +61,7 @@ func New(fs *flag.FlagSet) basefx.Service {
 	}
 	w.database.Register(fs)
 	fs.DurationVar(&w.idle, "playeridle", 10*time.Minute, "drop the data of players from memory that did not need it for so long")
+	fs.DurationVar(&w.keep, "ledgerkeep", 0, "forget changes in the ledger that are older (2160h is 90 days), and what their requests were answered; at least 24h; 0 keeps all")
 	msgmux.Handle(w.gate, w.verify)
 	msgmux.HandleLent(w.play, w.echo)
 	msgmux.Handle(w.grow, w.player)
@@ -70,6 +76,9 @@ func (w *World) Start(ctx context.Context, app *basefx.App) (err error) {
 	if err := agentapi.Check("game", w.gate, w.play, w.grow); err != nil {
 		return err
 	}
+	if w.keep != 0 && w.keep < store.MinKeep {
+		return fmt.Errorf("-ledgerkeep=%v: at least %v, or 0 to keep all", w.keep, store.MinKeep)
+	}
 	w.app = app
 	w.tokens = loginapi.NewVerifier(app.Registry)
 	if w.tables, err = basefx.Bind(app, growth.Key, growth.Defaults(), nil); err != nil {
@@ -79,14 +88,44 @@ func (w *World) Start(ctx context.Context, app *basefx.App) (err error) {
 	if err != nil {
 		return err
 	}
-	w.logins, w.store = loginapi.NewSessions(db), store.NewSQL(db)
+	players := store.NewSQL(db)
+	w.logins, w.store = loginapi.NewSessions(db), players
 	hub := hubapi.Join(app)
 	hub.ReportStatus(func() *pb.ServiceStatus { return &pb.ServiceStatus{Players: uint32(w.players.count())} })
 	app.Gauge("game_players", "Players.", nil, func() float64 { return float64(w.players.count()) })
 	app.Gauge("game_players_loaded", "Players whose data is in memory.", nil, func() float64 { return float64(w.players.loaded()) })
 	app.Go("idle players", w.unloadIdle)
+	if w.keep > 0 {
+		trimmed := new(atomic.Int64)
+		app.Counter("game_ledger_trimmed_total", "Lines of the ledger that were older than -ledgerkeep and removed.", nil, func() float64 { return float64(trimmed.Load()) })
+		app.Go("ledger", func(ctx context.Context) error { return w.trimLedger(ctx, players, trimmed) })
+	}
 	w.clients, err = agentapi.Serve(ctx, app, w)
 	return err
+}
+
+// trimLedger forgets what is old as long as the process runs. There may be other
+// games that do so, and the database may be away now and then.
+func (w *World) trimLedger(ctx context.Context, players *store.SQL, trimmed *atomic.Int64) error {
+	for said := ""; ; {
+		n, err := players.Trim(ctx, time.Now(), w.keep)
+		trimmed.Add(int64(n))
+		wait := time.Minute // Trim knows when it is time
+		switch {
+		case err == nil:
+			said = ""
+		case errors.Is(err, sqldb.ErrUnavailable): // of which others tell
+			wait = time.Second
+		case ctx.Err() == nil && err.Error() != said:
+			said = err.Error()
+			w.app.Log.Error("the ledger is not trimmed", "err", err)
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // Blocks says which messages ask the database.

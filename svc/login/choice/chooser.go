@@ -14,13 +14,15 @@ const (
 	fresh = 5 * time.Second
 	// unknown is when nothing of it is believed any more; it is forgotten then.
 	unknown = time.Minute
-	// arrival is how long clients take, at most, from our answer to where they
-	// were sent; usual is how long most take. Who has not come by then does not.
-	arrival = time.Second
+	// arrival is how long it takes, at most, until we are told of a client that we
+	// have sent; usual is how long most take to where they were sent. It is long, as
+	// on a machine that is busy both take seconds: those forgotten early make the
+	// slowest look empty, while those who never come are as many everywhere.
+	arrival = 10 * time.Second
 	usual   = 300 * time.Millisecond
 	// resuming is how long all candidates count after none was fresh, or one has
 	// begun to tell: the first to tell again shall not get everybody.
-	resuming = 2 * time.Second
+	resuming = 5 * time.Second
 	// halfLife is in what time half of those we sent are taken to have left,
 	// while nobody tells us.
 	halfLife = 30 * time.Second
@@ -87,24 +89,20 @@ func (c *Chooser) Choose(name string, r Request, usable func(*discovery.Service)
 }
 
 // estimate completes how many players the candidates have. One in doubt is taken
-// to have as many as the others, but for what we sent it more or less than others
-// in doubt.
+// to have had as many as the others before we sent it more or less than them.
 func (c *Chooser) estimate(now time.Time) {
-	known, doubt, players, sent := 0.0, 0.0, 0.0, 0.0
+	known, before := 0.0, 0.0
 	for i := range c.from {
 		f := &c.from[i]
-		n := c.sent[f.ID].count(now)
-		f.Players += n
-		known, players = known+1-f.Doubt, players+f.Players*(1-f.Doubt)
-		doubt, sent = doubt+f.Doubt, sent+n*f.Doubt
+		a := c.sent[f.ID]
+		f.Players += a.missing * a.stay(now)
+		known, before = known+1-f.Doubt, before+(f.Players-a.ever*a.stay(now))*(1-f.Doubt)
 	}
-	if doubt == 0 {
-		return
-	}
-	base := players/max(known, 1e-9) - sent/doubt
+	before /= max(known, 1e-9)
 	for i := range c.from {
 		f := &c.from[i]
-		f.Players = f.Players*(1-f.Doubt) + (base+c.sent[f.ID].count(now))*f.Doubt
+		a := c.sent[f.ID]
+		f.Players = f.Players*(1-f.Doubt) + (before+a.ever*a.stay(now))*f.Doubt
 	}
 }
 
@@ -166,14 +164,14 @@ const (
 	ticks = int64(arrival/tick) + 1
 )
 
-// sent counts the clients that were sent to one process and are not in what it
-// said, by all logins.
+// sent counts the clients that were sent to one process, by all logins.
 type sent struct {
-	epoch   uint64    // of the process
-	told    time.Time // when it last said something
-	players float64   // what it said then
-	total   float64
-	at      time.Time      // total is of that time
+	epoch   uint64         // of the process
+	told    time.Time      // when it last said something
+	players float64        // what it said then
+	missing float64        // sent and not in what it said
+	ever    float64        // sent
+	at      time.Time      // missing and ever are of that time
 	ring    [ticks]perTick // those of the last ticks
 }
 
@@ -184,8 +182,9 @@ type perTick struct {
 
 // add counts n more.
 func (s *sent) add(now time.Time, n float64) {
-	s.total = s.count(now) + n
-	s.at = now
+	s.age(now)
+	s.missing += n
+	s.ever += n
 	t := now.UnixNano() / int64(tick)
 	r := &s.ring[t%ticks]
 	if r.tick != t {
@@ -194,21 +193,28 @@ func (s *sent) add(now time.Time, n float64) {
 	r.n += n
 }
 
-// count is how many there are, as far as they have not left again.
-func (s *sent) count(now time.Time) float64 {
-	return s.total * math.Exp2(-float64(now.Sub(s.at))/float64(halfLife))
+// stay is which part of those counted has not left again.
+func (s *sent) stay(now time.Time) float64 {
+	return math.Exp2(-float64(now.Sub(s.at)) / float64(halfLife))
+}
+
+// age takes off those who have left.
+func (s *sent) age(now time.Time) {
+	stay := s.stay(now)
+	s.missing, s.ever, s.at = s.missing*stay, s.ever*stay, now
 }
 
 // settle takes off those that a status of the time told has in it: as many as
 // have come since the one before, and all that were sent too long ago. Before the
 // first there was none.
 func (s *sent) settle(told time.Time, players float64, now time.Time) {
+	s.age(now)
 	if s.told.IsZero() || told.Sub(s.told) < fresh {
-		s.total = min(max(s.total-max(players-s.players, 0), 0), s.since(told.Add(-arrival)))
+		s.missing = min(max(s.missing-max(players-s.players, 0), 0), s.since(told.Add(-arrival)))
 	} else {
-		s.total = s.since(told.Add(-usual))
+		s.missing = s.since(told.Add(-usual))
 	}
-	s.told, s.players, s.at = told, players, now
+	s.told, s.players = told, players
 }
 
 // since is how many were sent since then, within the last ticks.

@@ -85,13 +85,16 @@ func (w *town) even(got map[string]int, total, n int) {
 	}
 }
 
-// seen lets the time pass after which those who say nothing are suspicious.
+// seen lets the time pass, in which these tell, after which those who say nothing
+// are suspicious.
 func (w *town) seen(ids ...string) {
-	for _, id := range ids {
-		w.tell(id, int(w.says[id].GetPlayers()), 0)
+	for range 3 {
+		for _, id := range ids {
+			w.tell(id, int(w.says[id].GetPlayers()), 0)
+		}
+		w.Choose("game", Request{}, anyone)
+		time.Sleep(resuming / 2)
 	}
-	w.Choose("game", Request{}, anyone)
-	time.Sleep(resuming)
 }
 
 // 1,000 logins spread evenly, whether anything is known of the games or not.
@@ -121,15 +124,16 @@ type world struct {
 	sent     map[string]int
 	latency  time.Duration // from login to where they were sent
 	mute     bool          // hub is away
+	under    []arriving    // those on their way
+}
+
+type arriving struct {
+	id string
+	at time.Time
 }
 
 // run has rate players log in every second. Time goes by in steps of 10 ms.
 func (v *world) run(rate int, lasts time.Duration) {
-	type arriving struct {
-		id string
-		at time.Time
-	}
-	var under []arriving
 	start := time.Now()
 	logins := 0.0
 	for step := 0; time.Since(start) < lasts; step++ {
@@ -139,13 +143,13 @@ func (v *world) run(rate int, lasts time.Duration) {
 				v.tell(id, v.players[id], 0)
 			}
 		}
-		for ; len(under) > 0 && time.Now().After(under[0].at); under = under[1:] {
-			v.players[under[0].id]++
+		for ; len(v.under) > 0 && time.Now().After(v.under[0].at); v.under = v.under[1:] {
+			v.players[v.under[0].id]++
 		}
 		for logins += float64(rate) / 100; logins >= 1; logins-- {
 			svc := v.choosers[rand.IntN(len(v.choosers))].Choose("game", Request{}, anyone)
 			v.sent[svc.ID]++
-			under = append(under, arriving{svc.ID, time.Now().Add(v.latency)})
+			v.under = append(v.under, arriving{svc.ID, time.Now().Add(v.latency)})
 		}
 	}
 }
@@ -212,17 +216,17 @@ func TestNewOneIsNotFlooded(t *testing.T) {
 func TestFewestPlayers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newTown(t, 2)
-		w.tell(id(0), 100, 0)
+		w.tell(id(0), 1000, 0)
 		w.tell(id(1), 10, 0)
-		if got := w.choose(80); got[id(1)] < 50 || got[id(1)] > 75 { // three quarters
-			t.Errorf("the emptier one got %d of 80", got[id(1)])
+		if got := w.choose(400); got[id(1)] < 250 || got[id(1)] > 350 { // three quarters
+			t.Errorf("the emptier one got %d of 400", got[id(1)])
 		}
 		w.choose(1000)
 		time.Sleep(2 * arrival)
 		w.tell(id(0), 0, 0) // none of them has stayed there
 		w.tell(id(1), 1000, 0)
-		if got := w.choose(100); got[id(0)] < 60 {
-			t.Errorf("the emptier one got %d of 100", got[id(0)])
+		if got := w.choose(400); got[id(0)] < 250 {
+			t.Errorf("the emptier one got %d of 400", got[id(0)])
 		}
 	})
 }

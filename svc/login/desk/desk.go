@@ -43,6 +43,7 @@ type Desk struct {
 	patience    time.Duration // with a connection whose one request does not come
 	addrRate    float64
 	accountRate float64
+	newRate     float64 // accounts made, a minute
 	prefer      string
 	port        basefx.ClientPort
 	platforms   platforms
@@ -58,6 +59,7 @@ type Desk struct {
 	versions   *discovery.Config[choice.Versions]
 	perAddr    *limits.Table[netip.Addr]
 	perAccount *limits.Table[account]
+	perMaker   *limits.Table[netip.Addr] // of accounts
 
 	session  cellnet.Config
 	sessions cellnet.Counters
@@ -77,6 +79,7 @@ func New(fs *flag.FlagSet) basefx.Service {
 	fs.DurationVar(&d.patience, "logintimeout", 10*time.Second, "how long a connection may take to send its request")
 	fs.Float64Var(&d.addrRate, "addrrate", 20_000, "most logins a second from one address, twice as many at once; 0 for no limit")
 	fs.Float64Var(&d.accountRate, "accountrate", 100, "most logins a second of one account, twice as many at once; 0 for no limit")
+	fs.Float64Var(&d.newRate, "registerrate", 30, "most accounts that one address may try to make a minute (platform password), twice as many at once; 0 for no limit")
 	fs.StringVar(&d.prefer, "prefer", "", "key=value: among agents and games, prefer those whose metadata says so (version=..., or what they announce)")
 	return d
 }
@@ -94,6 +97,8 @@ func (d *Desk) check() error {
 		return fmt.Errorf("-addrrate=%v: must not be negative", d.addrRate)
 	case d.accountRate < 0:
 		return fmt.Errorf("-accountrate=%v: must not be negative", d.accountRate)
+	case d.newRate < 0:
+		return fmt.Errorf("-registerrate=%v: must not be negative", d.newRate)
 	case d.prefer != "" && !strings.Contains(d.prefer, "="):
 		return fmt.Errorf("-prefer=%s: want key=value", d.prefer)
 	}
@@ -107,8 +112,9 @@ func (d *Desk) Start(ctx context.Context, app *basefx.App) (err error) {
 	}
 	d.app, d.life = app, ctx
 	d.refusals, d.failures = rarely.New(), rarely.New()
-	d.perAddr = newTable(app, "address", d.addrRate, hashAddr)
-	d.perAccount = newTable(app, "account", d.accountRate, hashAccount)
+	d.perAddr = newTable(app, "address", d.addrRate, int(2*d.addrRate), hashAddr)
+	d.perAccount = newTable(app, "account", d.accountRate, int(2*d.accountRate), hashAccount)
+	d.perMaker = newTable(app, "registering address", d.newRate/60, int(2*d.newRate), hashAddr)
 	if err := d.startAccounts(ctx, app); err != nil {
 		return err
 	}
@@ -173,8 +179,8 @@ func (d *Desk) startChoice(app *basefx.App) (err error) {
 }
 
 // newTable makes a table of rates and shows how large it is.
-func newTable[K any](app *basefx.App, of string, perSecond float64, hash func(maphash.Seed, K) uint64) *limits.Table[K] {
-	t := limits.New[K](perSecond, max(int(2*perSecond), 1), maxKnown, hash)
+func newTable[K any](app *basefx.App, of string, perSecond float64, burst int, hash func(maphash.Seed, K) uint64) *limits.Table[K] {
+	t := limits.New[K](perSecond, max(burst, 1), maxKnown, hash)
 	labels := map[string]string{"of": of}
 	app.Gauge("login_rates", "Addresses and accounts whose rate of logins is known.", labels, func() float64 { return float64(t.Len()) })
 	app.Counter("login_rates_overflow_total", "Of them forgotten early, because there were too many.", labels, func() float64 { return float64(t.Overflow()) })

@@ -38,7 +38,10 @@ type service struct {
 	log         logBuffer
 }
 
-func launch(t *testing.T, args ...string) *service {
+func launch(t *testing.T, args ...string) *service { return launchAs(t, New, args...) }
+
+// launchAs launches a service that is made otherwise than by New.
+func launchAs(t *testing.T, newService func(*flag.FlagSet) basefx.Service, args ...string) *service {
 	memory := discovery.NewMemory()
 	l := &service{t: t, reg: memory.Open()}
 	t.Cleanup(func() { l.reg.Close() })
@@ -58,7 +61,7 @@ func launch(t *testing.T, args ...string) *service {
 		defer close(done)
 		reg := memory.Open()
 		defer reg.Close()
-		err = basefx.Run(ctx, "login", New, basefx.Options{
+		err = basefx.Run(ctx, "login", newService, basefx.Options{
 			Args:   append([]string{"-flagfile=", "-httpaddr=", "-loglevel=debug", "-platforms=demo", "-database=sqlite:" + filepath.Join(t.TempDir(), "x.db")}, args...),
 			Stdout: &l.log, Stderr: &l.log, Registry: reg,
 			Ready: func(a *basefx.App) { l.addr = a.Self().Meta[discovery.MetaWAN]; close(ready) },
@@ -294,7 +297,7 @@ func TestIdle(t *testing.T) {
 
 func TestFlags(t *testing.T) {
 	for _, arg := range []string{"-tokenlife=1h", "-tokenlife=0", "-logintimeout=0s", "-tlscert=x", "-platforms=", "-platforms=steam",
-		"-platforms=demo,oidc", "-addrrate=-1", "-accountrate=-1", "-maxchecks=0", "-checktimeout=0s", "-prefer=eu",
+		"-platforms=demo,oidc", "-addrrate=-1", "-accountrate=-1", "-registerrate=-1", "-maxchecks=0", "-checktimeout=0s", "-prefer=eu",
 		"-keyrotate=1s", "-database=oracle:x"} {
 		err := basefx.Run(t.Context(), "login", func(fs *flag.FlagSet) basefx.Service { return New(fs) }, basefx.Options{
 			Args: []string{"-flagfile=", "-httpaddr=", "-platforms=demo", "-database=sqlite:" + filepath.Join(t.TempDir(), "x.db"), arg}, Stdout: io.Discard, Stderr: io.Discard, Registry: discovery.NewMemory().Open(),

@@ -56,6 +56,32 @@ func (l *service) limited(least int, words string, uid func(i int) string) {
 	}
 }
 
+// An address may make only so many accounts, and log in with them as before; what
+// is refused makes none.
+func TestRegistrations(t *testing.T) {
+	l := launch(t, "-platforms=demo,password", "-registerrate=1", "-maxhashes=2")
+	ask := func(uid string, action pb.LoginREQ_Action) *pb.LoginACK {
+		return l.ask(packet(t, &pb.LoginREQ{Platform: "password", Uid: uid, Credential: "correct horse", Action: action}))
+	}
+	for _, uid := range []string{"alice", "bob"} {
+		l.granted(ask(uid, pb.LoginREQ_Register), uid)
+	}
+	ack := ask("carol", pb.LoginREQ_Register)
+	if ack.Result != pb.ResultCode_TooManyAccounts || ack.Reason != "too many accounts were asked for from your address: try again later" {
+		t.Errorf("answered %v", ack)
+	}
+	if ack := ask("carol", pb.LoginREQ_LogIn); ack.Result != pb.ResultCode_CredentialInvalid {
+		t.Errorf("answered %v", ack)
+	}
+	for range 3 {
+		l.granted(ask("alice", pb.LoginREQ_LogIn), "alice")
+		l.granted(l.ask(goldenBytes(t)), "1234")
+	}
+	if !strings.Contains(l.log.String(), "result=TooManyAccounts") {
+		t.Error("the log does not tell")
+	}
+}
+
 // A rule refuses old versions, or sends new ones to a group of their own, from
 // the moment it is set; a bad one changes nothing.
 func TestVersionRules(t *testing.T) {

@@ -79,6 +79,9 @@ func (d *Desk) identify(req *pb.LoginREQ, remote netip.Addr) (uid string, err er
 	if req.Uid != "" && !d.perAccount.Allow(account{req.Platform, req.Uid}) {
 		return "", tooOften
 	}
+	if req.Action == pb.LoginREQ_Register && !d.perMaker.Allow(remote) {
+		return "", msgmux.Refuse(pb.ResultCode_TooManyAccounts, "too many accounts were asked for from your address: try again later")
+	}
 	who, err := guard.Check(d.life, req.Action, platform.Credential{
 		Account: req.Uid, Secret: platform.Secret(req.Credential), NewSecret: platform.Secret(req.NewCredential),
 		Remote: remote.String(), Version: req.Version,

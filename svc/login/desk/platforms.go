@@ -24,7 +24,7 @@ func kinds() []platform.Kind {
 	return []platform.Kind{
 		{Name: "demo", New: demo.New},
 		{Name: "password", New: password.New, Tables: password.Tables},
-		{Name: "oidc", New: oidc.New},
+		{Name: "oidc", New: oidc.New, Tables: oidc.Tables},
 		{Name: "http", New: ask.New},
 	}
 }

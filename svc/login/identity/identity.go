@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/davyxu/cellmesh_demo/util/sqldb"
 )
@@ -47,8 +49,8 @@ func New(db *sqldb.DB) *Store {
 }
 
 // UID is the uid of an account. At its first login it gets one: wish, if that
-// is 1 to 128 bytes and no other account has it, else one made up of 26 letters
-// and digits.
+// is 1 to 128 bytes that can be shown and no other account has it, else one made
+// up of 26 letters and digits.
 func (s *Store) UID(ctx context.Context, a Account, wish string) (string, error) {
 	if uid, ok := s.kept(a); ok {
 		return uid, nil
@@ -79,7 +81,7 @@ func find(ctx context.Context, tx sqldb.Tx, a Account) (uid string, err error) {
 // enter gives a uid to an account that had none a moment ago.
 func enter(ctx context.Context, tx sqldb.Tx, a Account, wish string) (uid string, err error) {
 	for uid = wish; ; uid = strings.ToLower(rand.Text()) {
-		if uid == "" || len(uid) > maxUID {
+		if uid == "" || len(uid) > maxUID || !utf8.ValidString(uid) || strings.ContainsFunc(uid, unicode.IsControl) {
 			continue
 		}
 		done, err := tx.ExecContext(ctx, "INSERT INTO identities (platform, subject, uid, created) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",

@@ -57,6 +57,11 @@ func TestWish(t *testing.T) {
 	if uid := s.uid(t, "oidc:apple", "123", strings.Repeat("x", 129)); len(uid) != 26 || uid == made {
 		t.Errorf("the same subject on another platform is %q", uid)
 	}
+	for _, bad := range []string{"al\nice", "alice\x00", "\xff", "\u0085"} {
+		if uid := s.uid(t, "http", bad, bad); len(uid) != 26 {
+			t.Errorf("%q was granted as %q", bad, uid)
+		}
+	}
 	again := open(t, file)
 	if a, b, c := again.uid(t, "demo", "alice", "bob"), again.uid(t, "password", "7", "x"), again.uid(t, "oidc:google", "123", ""); a != "alice" || b != other || c != made {
 		t.Errorf("after a restart: %q %q %q", a, b, c)

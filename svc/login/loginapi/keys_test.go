@@ -32,7 +32,6 @@ func TestWrongKeys(t *testing.T) {
 		"no JSON":           "{",
 		"another algorithm": key("RS256", o.pair().public, later),
 		"half a key":        key("EdDSA", o.pair().public[:16], later),
-		"an expired key":    key("EdDSA", o.pair().public, time.Now().Add(-time.Second)),
 		"another key":       key("EdDSA", make([]byte, ed25519.PublicKeySize), later),
 	} {
 		if err := discovery.Set(t.Context(), o.reg, keyPrefix+o.pair().kid, text); err != nil {
@@ -116,6 +115,35 @@ func TestKeyStaysPublished(t *testing.T) {
 			t.Error("what is no key of ours was removed")
 		}
 		works("at the end")
+	})
+}
+
+// For as long as discovery cannot be written to, tokens are as good as ever; a
+// key that was not renewed meanwhile is afterwards.
+func TestDiscoveryCannotBeWrittenTo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &badRegistry{Registry: discovery.NewMemory().Open()}
+		t.Cleanup(func() { r.Close() })
+		s, _ := keep(t, r)
+		r.fail(discovery.ErrUnavailable)
+		for range 10 {
+			time.Sleep(keyLife)
+			token, err := s.Sign(Grant{UID: "alice", GameID: game, Expires: time.Now().Add(time.Minute)}, time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := NewVerifier(r).Verify(t.Context(), token, game); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.fail(nil)
+		time.Sleep(keyRetry)
+		synctest.Wait()
+		text, _ := r.Snapshot().Value(keyPrefix + s.pair().kid)
+		var p published
+		if err := json.Unmarshal([]byte(text), &p); err != nil || time.Until(p.Expires) < keyLife-time.Minute {
+			t.Errorf("the key is %s, %v", text, err)
+		}
 	})
 }
 

@@ -203,7 +203,7 @@ func (v *Verifier) key(ctx context.Context, kid string) (ed25519.PublicKey, erro
 	defer cancel()
 	for {
 		snap := v.registry.Snapshot()
-		key, err := publicKey(snap, kid, time.Now())
+		key, err := publicKey(snap, kid)
 		if err == nil {
 			return key, nil
 		}

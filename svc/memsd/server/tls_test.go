@@ -66,7 +66,7 @@ func TestTLS(t *testing.T) {
 		says       string
 		refused    bool // told so at once
 	}{
-		{"plain client", s.addr, nil, "s", "-sdca", false},
+		{"plain client", s.addr, nil, "s", "it hung up at once: does it want TLS (then start this process with -sdca)", false},
 		{"client that trusts another", s.addr, trust(other), "s", "not what -sdca trusts", true},
 		{"client that trusts those the system does", s.addr, &tls.Config{}, "s", "certificate", true},
 		{"TLS client of a plain memsd", plain.addr, trust(cert), "s", "start it with -sdcert", false},
@@ -79,8 +79,8 @@ func TestTLS(t *testing.T) {
 				break
 			}
 		}
-		if down == nil || !strings.Contains(down.Error(), c.says) || errors.Is(down, discovery.ErrRefused) != c.refused {
-			t.Errorf("%s: %v; want %q, refused %v", c.name, down, c.says, c.refused)
+		if down == nil || !strings.Contains(down.Error(), c.says) || errors.Is(down, discovery.ErrRefused) != c.refused || errors.Is(down, discovery.ErrHungUp) == c.refused {
+			t.Errorf("%s: %v; want %q, refused %v, else hung up", c.name, down, c.says, c.refused)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		err := discovery.Set(ctx, client, "k", "stolen")

@@ -199,6 +199,9 @@ func (d *door) awaitLogin(ctx context.Context) error {
 			continue
 		}
 		if rev == 0 {
+			if why := d.crew.app.Unwelcome(); why != nil {
+				return why
+			}
 			return fmt.Errorf("no memsd at %s (start it, or give -login=host:port)", d.crew.app.Flags.SDAddr)
 		}
 		return errors.New("no login is ready (or give -login=host:port)")

@@ -92,22 +92,24 @@ func (k *keys) get() (*oidc.RemoteKeySet, []string) {
 	return k.set, k.algs
 }
 
-// reporting is the key set for one token. It tells apart, for the caller, that
-// the signature is wrong and that the keys could not be had.
+// reporting is the key set for one token. It tells the caller what was signed, and
+// tells apart that the signature is wrong and that the keys could not be had.
 type reporting struct {
 	keys    *keys
-	problem *error
+	signed  []byte
+	problem error
 }
 
 // VerifySignature is called by the verifier.
-func (r reporting) VerifySignature(ctx context.Context, jwt string) ([]byte, error) {
+func (r *reporting) VerifySignature(ctx context.Context, jwt string) ([]byte, error) {
 	set, _ := r.keys.get()
 	payload, err := set.VerifySignature(ctx, jwt)
 	if cause := errors.Unwrap(err); cause != nil { // a wrong signature wraps nothing
-		*r.problem = cause
+		r.problem = cause
 	} else if ctx.Err() != nil {
-		*r.problem = ctx.Err()
+		r.problem = ctx.Err()
 	}
+	r.signed = payload
 	return payload, err
 }
 

@@ -9,7 +9,15 @@
 // its issuer, and one or more client IDs, of which one must be the token's
 // audience. Keys come from the provider and are kept; a token with a key that
 // is not known has them fetched again, every two seconds at most. Clocks may
-// differ by a minute. oidc.go is the check, keys.go where keys come from.
+// differ by a minute.
+//
+// An ID token opens one login, and others within a minute after it (-oidcagain),
+// for clients whose answer was lost: who finds one later cannot use it, and its
+// owner signs in again, as when it has expired. That does what a nonce is for
+// without asking login for one first; a token that is stolen before its owner has
+// used it is another matter, which TLS is for.
+//
+// oidc.go is the check, keys.go where keys come from, used.go what was used.
 package oidc
 
 import (
@@ -31,17 +39,21 @@ import (
 // skew is how much the provider's clock may differ from ours.
 const skew = time.Minute
 
-// New adds the flag -oidc.
+// New adds the flags -oidc and -oidcagain.
 func New(fs *flag.FlagSet) platform.Open {
 	text := fs.String("oidc", "", "OpenID providers of platform oidc: name=issuer,clientid[,clientid...]; more behind a semicolon; clients log in with platform oidc:name")
+	again := fs.Duration("oidcagain", time.Minute, "how long after its first login an ID token may log in again, for clients whose answer was lost; later its owner signs in again")
 	return func(env platform.Env) (map[string]platform.Platform, error) {
 		all, err := parse(*text)
 		if err != nil {
 			return nil, fmt.Errorf("-oidc: %w", err)
 		}
+		if *again < 0 {
+			return nil, fmt.Errorf("-oidcagain=%v: must not be negative", *again)
+		}
 		found := map[string]platform.Platform{}
 		for _, c := range all {
-			found["oidc:"+c.name] = newProvider(env, c, fetchLimit, fetchEvery)
+			found["oidc:"+c.name] = newProvider(env, c, fetchLimit, fetchEvery, *again)
 		}
 		return found, nil
 	}
@@ -86,11 +98,12 @@ func parse(text string) ([]config, error) {
 type provider struct {
 	config
 	keys *keys
+	used *used
 	now  func() time.Time
 }
 
-func newProvider(env platform.Env, c config, limit, every time.Duration) *provider {
-	return &provider{config: c, keys: newKeys(env, c.issuer, limit, every), now: time.Now}
+func newProvider(env platform.Env, c config, limit, every, again time.Duration) *provider {
+	return &provider{config: c, keys: newKeys(env, c.issuer, limit, every), used: &used{env.DB, again}, now: time.Now}
 }
 
 // Verify checks an ID token.
@@ -102,8 +115,8 @@ func (p *provider) Verify(ctx context.Context, c platform.Credential) (platform.
 	if err != nil {
 		return platform.Identity{}, fmt.Errorf("discovery at %s: %w", p.issuer, err)
 	}
-	var fetching error
-	v := oidc.NewVerifier(p.issuer, reporting{p.keys, &fetching}, &oidc.Config{
+	signature := &reporting{keys: p.keys}
+	v := oidc.NewVerifier(p.issuer, signature, &oidc.Config{
 		SkipClientIDCheck:    true, // there may be several: below
 		SupportedSigningAlgs: algs,
 		Now:                  func() time.Time { return p.now().Add(-skew) }, // for the end; for the beginning it allows 5 minutes
@@ -111,8 +124,8 @@ func (p *provider) Verify(ctx context.Context, c platform.Credential) (platform.
 	token, err := v.Verify(ctx, string(c.Secret))
 	var expired *oidc.TokenExpiredError
 	switch {
-	case fetching != nil:
-		return platform.Identity{}, fmt.Errorf("keys of %s: %w", p.issuer, fetching)
+	case signature.problem != nil:
+		return platform.Identity{}, fmt.Errorf("keys of %s: %w", p.issuer, signature.problem)
 	case errors.As(err, &expired):
 		return platform.Identity{}, msgmux.Refuse(pb.ResultCode_CredentialInvalid, "the ID token has expired: sign in with %s again", p.name)
 	case err != nil: // says more than a client need know, and maybe parts of the token
@@ -121,6 +134,12 @@ func (p *provider) Verify(ctx context.Context, c platform.Credential) (platform.
 		return platform.Identity{}, msgmux.Refuse(pb.ResultCode_CredentialInvalid, "the ID token of %s is for another application", p.name)
 	case token.Subject == "" || len(token.Subject) > platform.MaxSubject:
 		return platform.Identity{}, msgmux.Refuse(pb.ResultCode_CredentialInvalid, "the ID token of %s has no usable subject", p.name)
+	}
+	switch ok, err := p.used.take(ctx, signature.signed, p.now(), token.Expiry.Add(skew)); {
+	case err != nil:
+		return platform.Identity{}, err
+	case !ok:
+		return platform.Identity{}, msgmux.Refuse(pb.ResultCode_CredentialInvalid, "the ID token was used already: sign in with %s again", p.name)
 	}
 	return platform.Identity{Subject: token.Subject}, nil
 }

@@ -7,11 +7,15 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +29,7 @@ import (
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/login/platform"
 	"github.com/davyxu/cellmesh_demo/util/msgmux"
+	"github.com/davyxu/cellmesh_demo/util/sqldb"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -122,9 +127,24 @@ func (i *issuer) token(kid string, method jwt.SigningMethod, key any, change fun
 // open makes the platform, which waits so long for an answer, and asks the same
 // so often at most.
 func (i *issuer) open(limit, every time.Duration) *provider {
+	return i.openWith(filepath.Join(i.t.TempDir(), "x.db"), limit, every)
+}
+
+// openWith makes it with a database that others may have, too.
+func (i *issuer) openWith(file string, limit, every time.Duration) *provider {
+	i.t.Helper()
+	db, err := sqldb.Open("sqlite:"+file, sqldb.Options{}, Tables())
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	i.t.Cleanup(func() { db.Close() })
+	if err := db.Prepare(i.t.Context()); err != nil {
+		i.t.Fatal(err)
+	}
 	life, end := context.WithCancel(context.Background())
 	i.t.Cleanup(end)
-	return newProvider(platform.Env{Log: slog.New(slog.DiscardHandler), Life: life}, config{"test", i.url, []string{"other", "game"}}, limit, every)
+	env := platform.Env{Log: slog.New(slog.DiscardHandler), Life: life, DB: db}
+	return newProvider(env, config{"test", i.url, []string{"other", "game"}}, limit, every, time.Minute)
 }
 
 func isRefused(err error) bool {
@@ -207,6 +227,83 @@ func TestTokens(t *testing.T) {
 	}
 	if n := i.fetched.Load(); n != 1 {
 		t.Errorf("keys were fetched %d times", n)
+	}
+}
+
+// A token logs in once, at whichever login, and again for a minute only; in the
+// end nothing is left of it.
+func TestUsed(t *testing.T) {
+	i := newIssuer(t)
+	key := ecKey(t)
+	i.rotate("e", key.Public())
+	file := filepath.Join(t.TempDir(), "x.db")
+	here, there := i.openWith(file, time.Minute, time.Hour), i.openWith(file, time.Minute, time.Hour)
+	now := time.Now()
+	here.now = func() time.Time { return now }
+	there.now = here.now
+	c := i.token("e", jwt.SigningMethodES256, key, nil)
+	other := i.token("e", jwt.SigningMethodES256, key, func(c jwt.MapClaims) { c["jti"] = "other" })
+	verify := func(p *provider, c platform.Credential) error { _, err := p.Verify(t.Context(), c); return err }
+	for _, p := range []*provider{here, there, here} {
+		if err := verify(p, c); err != nil {
+			t.Errorf("used lately: %v", err)
+		}
+	}
+	now = now.Add(time.Minute + time.Second)
+	for _, p := range []*provider{here, there} {
+		if err := verify(p, c); !isRefused(err) || !strings.Contains(err.Error(), "was used already: sign in with test again") {
+			t.Errorf("used a minute ago: %v", err)
+		}
+	}
+	for name, text := range disguised(t, string(c.Secret)) {
+		if err := verify(there, platform.Credential{Secret: platform.Secret(text)}); !isRefused(err) {
+			t.Errorf("used a minute ago, with %s: %v", name, err)
+		}
+	}
+	if err := verify(there, other); err != nil {
+		t.Errorf("another token: %v", err)
+	}
+	now = now.Add(time.Hour)
+	last := i.token("e", jwt.SigningMethodES256, key, func(c jwt.MapClaims) { c["exp"] = now.Add(time.Hour).Unix() })
+	if err := verify(here, last); err != nil {
+		t.Error(err)
+	}
+	if err := verify(here, c); !isRefused(err) || !strings.Contains(err.Error(), "has expired") {
+		t.Errorf("used an hour ago: %v", err)
+	}
+	err := here.used.db.Read(t.Context(), func(ctx context.Context, tx sqldb.Tx) error {
+		n := 0
+		if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM oidc_used").Scan(&n); err != nil || n != 1 {
+			t.Errorf("%d tokens are remembered, %v", n, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// disguised is an ES256 token in other words, some of which are as good.
+func disguised(t *testing.T, text string) map[string]string {
+	t.Helper()
+	parts := strings.Split(text, ".")
+	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := new(big.Int).SetBytes(signature[32:]) // of (r, s) also (r, -s) is a signature
+	s.Sub(elliptic.P256().Params().N, s).FillBytes(signature[32:])
+	bits := func(s string) string { // that mean nothing, in the last letter
+		const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+		return s[:len(s)-1] + string(letters[strings.IndexByte(letters, s[len(s)-1])^1])
+	}
+	return map[string]string{
+		"another signature":  parts[0] + "." + parts[1] + "." + base64.RawURLEncoding.EncodeToString(signature),
+		"a line break":       parts[0] + "\n." + text[len(parts[0])+1:],
+		"a space":            parts[0] + ". " + text[len(parts[0])+1:],
+		"other bits in head": bits(parts[0]) + "." + parts[1] + "." + parts[2],
+		"other bits in body": parts[0] + "." + bits(parts[1]) + "." + parts[2],
+		"JSON around it":     fmt.Sprintf(`{"payload":%q,"protected":%q,"signature":%q,"header":{"x":".%s."}}`, parts[1], parts[0], parts[2], parts[1]),
 	}
 }
 

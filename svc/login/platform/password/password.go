@@ -167,7 +167,7 @@ func (p *passwords) check(ctx context.Context, name string, secret platform.Secr
 	if err != nil {
 		return account{}, err
 	}
-	if wait := s.locked.Sub(p.now()); wait > 0 {
+	if wait := s.locked.Sub(p.now()); wait > 0 && wait <= longest { // longer only if the clock was put back
 		return account{}, msgmux.Refuse(pb.ResultCode_AccountLocked, "too many wrong passwords: try again in %v", wait.Round(time.Second)+time.Second)
 	}
 	right, weak, err := p.hasher.check(ctx, secret, s.hash)

@@ -154,6 +154,12 @@ func TestLockOut(t *testing.T) {
 		want(t, p.Verify, shows("alice", "wrong guess"), pb.ResultCode_CredentialInvalid)
 	}
 	want(t, p.Verify, shows("alice", "correct horse"), pb.ResultCode_AccountLocked)
+	now = now.Add(-30 * 24 * time.Hour) // a clock that was wrong is put right
+	want(t, p.Verify, shows("alice", "correct horse"), 0)
+	for range free {
+		want(t, p.Verify, shows("alice", "wrong guess"), pb.ResultCode_CredentialInvalid)
+	}
+	want(t, p.Verify, shows("alice", "correct horse"), pb.ResultCode_AccountLocked)
 	p.accounts.db.Read(t.Context(), func(ctx context.Context, tx sqldb.Tx) error {
 		n := 0
 		if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM password_failures").Scan(&n); err != nil || n != 1 {
