@@ -13,7 +13,8 @@ var noDeadline time.Time
 // choose waits until an instance of service is linked, and binds the client to
 // it. wished is the one it had or names, dead the link that turned out to have
 // ended. The wait holds up this client only: what it sends meanwhile waits in
-// its socket. nil when none came in time.
+// its socket. nil when none came in time; or, with c.passed, because other clients'
+// messages are read here: then the message comes again, where it may wait.
 func (c *client) choose(service, wished string, dead *link.Link) *link.Link {
 	c.Batch() // nothing of this client may wait unwritten meanwhile
 	// A client on its way in has a token for one instance, another would refuse
@@ -28,12 +29,15 @@ func (c *client) choose(service, wished string, dead *link.Link) *link.Link {
 			}
 			return c.bind(service, l, dead)
 		}
-		left := time.Until(c.g.away.since(missing).Add(c.g.hold))
-		if left <= 0 && patient {
+		switch left := time.Until(c.g.away.since(missing).Add(c.g.hold)); {
+		case left <= 0 && patient:
 			patient = false
-			continue
-		}
-		if left <= 0 || !c.g.await(changed, left) {
+		case left <= 0:
+			return nil
+		case !c.session.MayBlock():
+			c.passed = true
+			return nil
+		case !c.g.await(changed, left):
 			return nil
 		}
 	}
