@@ -34,6 +34,9 @@ var (
 	// handed over again, by a goroutine of the session's own, and those behind it
 	// wait for that.
 	ErrBlocks = errors.New("cellnet: the frame's handler must wait")
+	// ErrSealed is returned by Append for a frame of a kind that Session.Seal has
+	// ended.
+	ErrSealed = errors.New("cellnet: no more frames of this kind")
 	// ErrFrameTooLarge: a frame is larger than Config allows.
 	ErrFrameTooLarge = errors.New("cellnet: frame too large")
 	// ErrShortFrame: a client frame has no room for its message ID.

@@ -20,6 +20,9 @@ func (c *client) choose(service, wished string, dead *link.Link) *link.Link {
 	// A client on its way in has a token for one instance, another would refuse
 	// it; a client that lost its backend is better off with another at once.
 	patient := dead == nil && wished != ""
+	if dead != nil && !c.awaitEnd(dead) {
+		return nil
+	}
 	for missed := false; ; missed = true {
 		changed := c.g.links.Changed()
 		l, missing := c.g.pick(service, wished, dead, patient)
@@ -39,6 +42,27 @@ func (c *client) choose(service, wished string, dead *link.Link) *link.Link {
 			return nil
 		case !c.g.await(changed, left):
 			return nil
+		}
+	}
+}
+
+// longestEnd is how long a backend that retires may take to finish what it has.
+const longestEnd = 15 * time.Second
+
+// awaitEnd waits for the end of a link that takes no more messages of clients:
+// until then its backend is at work on those before. False if it does not end, or
+// if this is no place to wait.
+func (c *client) awaitEnd(l *link.Link) bool {
+	for end := time.Now().Add(longestEnd); ; {
+		changed := c.g.links.Changed()
+		switch left := time.Until(end); {
+		case l.Ended() != nil:
+			return true
+		case !c.session.MayBlock():
+			c.passed = true
+			return false
+		case left <= 0 || !c.g.await(changed, left):
+			return false
 		}
 	}
 }

@@ -161,6 +161,15 @@ func (s *Social) kindOf(who agentapi.Identity) *atomic.Int64 {
 	return &s.fresh
 }
 
+// Drain hands everything over to other socials: what has come is done, and what
+// comes then waits for them. It takes milliseconds.
+func (s *Social) Drain(ctx context.Context) error {
+	s.tellAllGone(ctx)
+	err := s.clients.Retire(ctx)
+	s.inbox.finish(ctx)
+	return err
+}
+
 // sweep forgets what is too old, now and then.
 func (s *Social) sweep(ctx context.Context) error {
 	for wait := firstSweep; ; wait = sweepEvery {
