@@ -25,6 +25,7 @@ import (
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/agent/agentapi"
 	"github.com/davyxu/cellmesh_demo/svc/hub/hubapi"
+	"github.com/davyxu/cellmesh_demo/svc/login/loginapi"
 	"github.com/davyxu/cellmesh_demo/svc/social/rules"
 	"github.com/davyxu/cellmesh_demo/svc/social/store"
 	"github.com/davyxu/cellmesh_demo/util/discovery"
@@ -43,6 +44,7 @@ type Social struct {
 	mutes    *sanction.Sanctions
 	words    wordList
 	ids      *rules.IDs
+	logins   *loginapi.Sessions
 	store    *store.Store
 	recorder *store.Recorder
 	failures *rarely.Log
@@ -86,11 +88,11 @@ func (s *Social) Start(ctx context.Context, app *basefx.App) (err error) {
 	if s.ids, err = rules.NewIDs(app.Self().Index); err != nil {
 		return fmt.Errorf("-svcindex: %w", err)
 	}
-	db, err := database.Open(app, &s.database, store.Tables())
+	db, err := database.Open(app, &s.database, loginapi.SessionTables(), store.Tables())
 	if err != nil {
 		return err
 	}
-	s.store = store.New(db)
+	s.logins, s.store = loginapi.NewSessions(db), store.New(db)
 	s.recorder = store.NewRecorder(s.store, func() int { return s.settings.Get().HistoryLines }, app.Logger("history"))
 	app.Go("history", func(ctx context.Context) error { s.recorder.Run(ctx); return nil })
 	app.Go("sweep", s.sweep)
@@ -113,7 +115,7 @@ func (s *Social) metrics() {
 	}
 	s.app.Gauge("social_history_waiting", "Lines that wait to be written into the history.", nil, func() float64 { return float64(s.recorder.Waiting()) })
 	s.app.Counter("social_history_written_total", "Lines written into the history.", nil, func() float64 { return float64(s.recorder.Written()) })
-	s.app.Counter("social_history_dropped_total", "Lines and people not written, because too many waited or the database refused them.", nil,
+	s.app.Counter("social_history_dropped_total", "Lines not written, because too many waited or the database refused them.", nil,
 		func() float64 { return float64(s.recorder.Dropped()) })
 	s.app.Counter("social_inbox_dropped_total", "Players whose private lines wait for the next login, because too many had some.", nil,
 		func() float64 { return float64(s.inbox.dropped.Load()) })
@@ -131,7 +133,6 @@ func (s *Social) Opened(_ context.Context, c *agentapi.Client) error {
 		c.Data = s.kindOf(who)
 		s.kindOf(who).Add(1)
 	}
-	s.recorder.Seen(store.Person{UID: who.UID, Name: who.Name})
 	s.inbox.look(who.UID, time.Now(), 0)
 	return nil
 }

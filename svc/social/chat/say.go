@@ -177,7 +177,7 @@ func forOne(u agentapi.User, l store.Line) pb.Message {
 
 // keep stores a line for a player who is not online.
 func (s *Social) keep(ctx context.Context, to string, l store.Line) error {
-	known, err := s.recorder.Known(ctx, to)
+	known, err := s.logins.Known(ctx, to)
 	if err == nil && !known {
 		return msgmux.Refuse(pb.ResultCode_PlayerUnknown, "nobody called %.64q was ever here", to)
 	}
