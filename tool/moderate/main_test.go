@@ -67,7 +67,7 @@ func TestModerate(t *testing.T) {
 	must("bob is told: you are banned\n", "-ban=bob")
 	must("alice  mute", "-list")
 	must("1h0m", "-list")
-	must("bob    ban   lifted", "-list")
+	must("bob    ban   it is lifted", "-list")
 
 	reg := discovery.Dial(t.Context(), addr, discovery.Options{Name: "test", Secret: "s"})
 	defer reg.Close()
