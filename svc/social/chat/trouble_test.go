@@ -273,6 +273,61 @@ func TestOfflineOnce(t *testing.T) {
 	}
 }
 
+// Several set the topic of a room at once, through two socials: what everybody has
+// been told in the end is what the topic is.
+func TestTopicsAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 2, 2)
+	s.LiftRates()
+	var people []*person
+	for i, uid := range []string{"a", "b", "c", "d"} {
+		p := s.enter(t, uid, i%2, new)
+		s.here(t, i+1)
+		p.send(&pb.JoinREQ{Room: "lobby"})
+		people = append(people, p)
+	}
+	const topics = 10
+	count := func(p *person, id uint16) (n int) {
+		for _, m := range p.got() {
+			if m.MsgID() == id {
+				n++
+			}
+		}
+		return n
+	}
+	for _, p := range people {
+		cluster.Eventually(t, p.uid+" is in", func() bool { return count(p, pb.JoinACKID) == 1 })
+	}
+	for n := range topics {
+		for _, p := range people {
+			p.send(&pb.TopicREQ{Room: "lobby", Topic: fmt.Sprint(p.uid, n)})
+		}
+	}
+	for _, p := range people { // an answer comes when all is told
+		cluster.Eventually(t, p.uid+" is answered", func() bool { return count(p, pb.TopicACKID) == topics })
+	}
+	late := s.enter(t, "late", 0, new)
+	late.send(&pb.JoinREQ{Room: "lobby"})
+	cluster.Eventually(t, "late is in", func() bool { return count(late, pb.JoinACKID) == 1 })
+	var topic string
+	for _, m := range late.got() {
+		if ack, is := m.(*pb.JoinACK); is {
+			topic = ack.Topic
+		}
+	}
+	for _, p := range people {
+		var last string
+		cluster.Eventually(t, p.uid+" is told of the topic", func() bool {
+			for _, m := range p.got() {
+				if ack, is := m.(*pb.LineACK); is && strings.Contains(ack.Lines[0].Text, "topic") {
+					last = ack.Lines[0].Text
+				}
+			}
+			return strings.HasSuffix(last, ": "+topic)
+		})
+	}
+}
+
 // Who is muted hears, and says nothing; at once, and until it is lifted.
 func TestMute(t *testing.T) {
 	t.Parallel()
