@@ -3,9 +3,10 @@
 //
 // It keeps nothing that it could take along when it dies. Who is in a room is
 // kept by agents, as members of the group "room/NAME": a social that goes is
-// replaced by another, which is told the groups with the clients. Who is online,
-// agents say. Topics, history and private lines for who is not here are in the
-// database, and only what must not be lost waits for it.
+// replaced by another, which is told the groups with the clients; one that is
+// stopped hands them over without loss (Drain). Who is online, agents say. Topics,
+// history and private lines for who is not here are in the database, and only what
+// must not be lost waits for it.
 //
 // chat.go wires it and lists the handlers; say.go is what is said, rooms.go who
 // hears it; inbox.go hands over private lines that have waited, departures.go
