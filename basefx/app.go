@@ -53,6 +53,8 @@ type App struct {
 	left  bool // the registry
 	needs []need
 
+	stopping atomic.Bool
+
 	recheck chan struct{} // holds one: the needs are to be asked
 
 	listener net.Listener      // for links; nil: none
@@ -75,6 +77,10 @@ func (a *App) Stop(err error) {
 	}
 	a.stop(err)
 }
+
+// Stopping reports whether the process is about to end: it drains, and wants
+// nothing new.
+func (a *App) Stopping() bool { return a.stopping.Load() }
 
 // Go runs f on a goroutine that the process waits for before it ends. f's
 // context is done when everything has drained. An error stops the process, and

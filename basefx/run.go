@@ -167,6 +167,7 @@ func Run(ctx context.Context, name string, new func(fs *flag.FlagSet) Service, o
 		return err
 	}
 	err = a.serve(ctx, o)
+	a.stopping.Store(true)
 	a.setWaits("stopping")
 	if !o.Standalone {
 		log.Info("stopping", "reason", cmp.Or(context.Cause(ctx), err))

@@ -46,7 +46,8 @@ type taking struct {
 // Append puts a message into what is about to be written, without writing it.
 // first tells that nobody else is going to: the caller must Flush when its
 // batch is over. The error is cellnet.ErrFull if the peer does not keep up (the
-// message was not taken, the link lives), cellnet.ErrFrameTooLarge if the
+// message was not taken, the link lives), cellnet.ErrSealed if it is a client's and
+// they were ended by Seal, cellnet.ErrFrameTooLarge if the
 // message can never be sent; anything else means that the link has ended.
 // Append never blocks.
 func (l *Link) Append(kind Kind, client uint64, id uint16, body []byte) (first bool, err error) {
@@ -54,6 +55,10 @@ func (l *Link) Append(kind Kind, client uint64, id uint16, body []byte) (first b
 	putHead(&head, kind, id, client)
 	return l.session.Append(head[:], body)
 }
+
+// Seal ends the messages of clients in our direction: when it returns, Append has
+// taken the last one of kind ToClient. The link lives.
+func (l *Link) Seal() { l.session.Seal(byte(ToClient)) }
 
 // Flush writes what was appended. It does not block.
 func (l *Link) Flush() { l.session.Flush() }

@@ -776,8 +776,8 @@ func (x *ChatACK) GetContent() string {
 }
 
 // A line to everybody, to a room or to one player. Everybody who shall see it gets a LineACK, its
-// sender too, and before SayACK. (Of old clients the world gets a ChatACK, as does the receiver of a
-// private line.)
+// sender too, before or after SayACK. (Of old clients the world gets a ChatACK, as does the receiver
+// of a private line.)
 type SayREQ struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // the client's own, at most 64 bytes; SayACK brings it back

@@ -1048,6 +1048,98 @@ func (x *MembersACK) GetMore() bool {
 	return false
 }
 
+// Backend that stops to agent: send me no messages of clients any more, but let them wait until this
+// link has ended, and then go on with another instance. Asked again, the agent has taken all that
+// was sent to it before.
+type RetireREQ struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Call          uint64                 `protobuf:"varint,1,opt,name=call,proto3" json:"call,omitempty"` // comes back in the answer
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetireREQ) Reset() {
+	*x = RetireREQ{}
+	mi := &file_proto_cluster_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetireREQ) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetireREQ) ProtoMessage() {}
+
+func (x *RetireREQ) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_cluster_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetireREQ.ProtoReflect.Descriptor instead.
+func (*RetireREQ) Descriptor() ([]byte, []int) {
+	return file_proto_cluster_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RetireREQ) GetCall() uint64 {
+	if x != nil {
+		return x.Call
+	}
+	return 0
+}
+
+// The answer, behind the last message of a client.
+type RetireACK struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Call          uint64                 `protobuf:"varint,1,opt,name=call,proto3" json:"call,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetireACK) Reset() {
+	*x = RetireACK{}
+	mi := &file_proto_cluster_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetireACK) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetireACK) ProtoMessage() {}
+
+func (x *RetireACK) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_cluster_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetireACK.ProtoReflect.Descriptor instead.
+func (*RetireACK) Descriptor() ([]byte, []int) {
+	return file_proto_cluster_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RetireACK) GetCall() uint64 {
+	if x != nil {
+		return x.Call
+	}
+	return 0
+}
+
 // Service to hub. A channel is words with dots between them; in a subscription the word * stands for
 // any one word, and > at the end for one or more.
 type HubSubscribe struct {
@@ -1059,7 +1151,7 @@ type HubSubscribe struct {
 
 func (x *HubSubscribe) Reset() {
 	*x = HubSubscribe{}
-	mi := &file_proto_cluster_proto_msgTypes[17]
+	mi := &file_proto_cluster_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1071,7 +1163,7 @@ func (x *HubSubscribe) String() string {
 func (*HubSubscribe) ProtoMessage() {}
 
 func (x *HubSubscribe) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[17]
+	mi := &file_proto_cluster_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1084,7 +1176,7 @@ func (x *HubSubscribe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubSubscribe.ProtoReflect.Descriptor instead.
 func (*HubSubscribe) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{17}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HubSubscribe) GetChannel() string {
@@ -1103,7 +1195,7 @@ type HubUnsubscribe struct {
 
 func (x *HubUnsubscribe) Reset() {
 	*x = HubUnsubscribe{}
-	mi := &file_proto_cluster_proto_msgTypes[18]
+	mi := &file_proto_cluster_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1115,7 +1207,7 @@ func (x *HubUnsubscribe) String() string {
 func (*HubUnsubscribe) ProtoMessage() {}
 
 func (x *HubUnsubscribe) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[18]
+	mi := &file_proto_cluster_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1128,7 +1220,7 @@ func (x *HubUnsubscribe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubUnsubscribe.ProtoReflect.Descriptor instead.
 func (*HubUnsubscribe) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{18}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *HubUnsubscribe) GetChannel() string {
@@ -1157,7 +1249,7 @@ type HubPublish struct {
 
 func (x *HubPublish) Reset() {
 	*x = HubPublish{}
-	mi := &file_proto_cluster_proto_msgTypes[19]
+	mi := &file_proto_cluster_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1169,7 +1261,7 @@ func (x *HubPublish) String() string {
 func (*HubPublish) ProtoMessage() {}
 
 func (x *HubPublish) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[19]
+	mi := &file_proto_cluster_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1182,7 +1274,7 @@ func (x *HubPublish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubPublish.ProtoReflect.Descriptor instead.
 func (*HubPublish) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{19}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *HubPublish) GetChannel() string {
@@ -1265,7 +1357,7 @@ type HubMissed struct {
 
 func (x *HubMissed) Reset() {
 	*x = HubMissed{}
-	mi := &file_proto_cluster_proto_msgTypes[20]
+	mi := &file_proto_cluster_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1277,7 +1369,7 @@ func (x *HubMissed) String() string {
 func (*HubMissed) ProtoMessage() {}
 
 func (x *HubMissed) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[20]
+	mi := &file_proto_cluster_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1290,7 +1382,7 @@ func (x *HubMissed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubMissed.ProtoReflect.Descriptor instead.
 func (*HubMissed) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{20}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *HubMissed) GetMessages() uint64 {
@@ -1310,7 +1402,7 @@ type HubSync struct {
 
 func (x *HubSync) Reset() {
 	*x = HubSync{}
-	mi := &file_proto_cluster_proto_msgTypes[21]
+	mi := &file_proto_cluster_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1322,7 +1414,7 @@ func (x *HubSync) String() string {
 func (*HubSync) ProtoMessage() {}
 
 func (x *HubSync) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[21]
+	mi := &file_proto_cluster_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1335,7 +1427,7 @@ func (x *HubSync) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubSync.ProtoReflect.Descriptor instead.
 func (*HubSync) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{21}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *HubSync) GetNumber() uint64 {
@@ -1354,7 +1446,7 @@ type HubSynced struct {
 
 func (x *HubSynced) Reset() {
 	*x = HubSynced{}
-	mi := &file_proto_cluster_proto_msgTypes[22]
+	mi := &file_proto_cluster_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1366,7 +1458,7 @@ func (x *HubSynced) String() string {
 func (*HubSynced) ProtoMessage() {}
 
 func (x *HubSynced) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[22]
+	mi := &file_proto_cluster_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1379,7 +1471,7 @@ func (x *HubSynced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubSynced.ProtoReflect.Descriptor instead.
 func (*HubSynced) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{22}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *HubSynced) GetNumber() uint64 {
@@ -1407,7 +1499,7 @@ type ServiceStatus struct {
 
 func (x *ServiceStatus) Reset() {
 	*x = ServiceStatus{}
-	mi := &file_proto_cluster_proto_msgTypes[23]
+	mi := &file_proto_cluster_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1419,7 +1511,7 @@ func (x *ServiceStatus) String() string {
 func (*ServiceStatus) ProtoMessage() {}
 
 func (x *ServiceStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[23]
+	mi := &file_proto_cluster_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1432,7 +1524,7 @@ func (x *ServiceStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceStatus.ProtoReflect.Descriptor instead.
 func (*ServiceStatus) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{23}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ServiceStatus) GetSvcid() string {
@@ -1507,7 +1599,7 @@ type StatusREQ struct {
 
 func (x *StatusREQ) Reset() {
 	*x = StatusREQ{}
-	mi := &file_proto_cluster_proto_msgTypes[24]
+	mi := &file_proto_cluster_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1519,7 +1611,7 @@ func (x *StatusREQ) String() string {
 func (*StatusREQ) ProtoMessage() {}
 
 func (x *StatusREQ) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[24]
+	mi := &file_proto_cluster_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1532,7 +1624,7 @@ func (x *StatusREQ) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusREQ.ProtoReflect.Descriptor instead.
 func (*StatusREQ) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{24}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{26}
 }
 
 type StatusACK struct {
@@ -1544,7 +1636,7 @@ type StatusACK struct {
 
 func (x *StatusACK) Reset() {
 	*x = StatusACK{}
-	mi := &file_proto_cluster_proto_msgTypes[25]
+	mi := &file_proto_cluster_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1556,7 +1648,7 @@ func (x *StatusACK) String() string {
 func (*StatusACK) ProtoMessage() {}
 
 func (x *StatusACK) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[25]
+	mi := &file_proto_cluster_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1569,7 +1661,7 @@ func (x *StatusACK) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusACK.ProtoReflect.Descriptor instead.
 func (*StatusACK) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{25}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StatusACK) GetServices() []*StatusACK_Heard {
@@ -1592,7 +1684,7 @@ type NoticeREQ struct {
 
 func (x *NoticeREQ) Reset() {
 	*x = NoticeREQ{}
-	mi := &file_proto_cluster_proto_msgTypes[26]
+	mi := &file_proto_cluster_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1604,7 +1696,7 @@ func (x *NoticeREQ) String() string {
 func (*NoticeREQ) ProtoMessage() {}
 
 func (x *NoticeREQ) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[26]
+	mi := &file_proto_cluster_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1617,7 +1709,7 @@ func (x *NoticeREQ) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoticeREQ.ProtoReflect.Descriptor instead.
 func (*NoticeREQ) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{26}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *NoticeREQ) GetText() string {
@@ -1657,7 +1749,7 @@ type NoticeACK struct {
 
 func (x *NoticeACK) Reset() {
 	*x = NoticeACK{}
-	mi := &file_proto_cluster_proto_msgTypes[27]
+	mi := &file_proto_cluster_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1669,7 +1761,7 @@ func (x *NoticeACK) String() string {
 func (*NoticeACK) ProtoMessage() {}
 
 func (x *NoticeACK) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[27]
+	mi := &file_proto_cluster_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1682,7 +1774,7 @@ func (x *NoticeACK) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoticeACK.ProtoReflect.Descriptor instead.
 func (*NoticeACK) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{27}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *NoticeACK) GetSeen() uint32 {
@@ -1702,7 +1794,7 @@ type UsersIn_User struct {
 
 func (x *UsersIn_User) Reset() {
 	*x = UsersIn_User{}
-	mi := &file_proto_cluster_proto_msgTypes[28]
+	mi := &file_proto_cluster_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1714,7 +1806,7 @@ func (x *UsersIn_User) String() string {
 func (*UsersIn_User) ProtoMessage() {}
 
 func (x *UsersIn_User) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[28]
+	mi := &file_proto_cluster_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1756,7 +1848,7 @@ type Presence_User struct {
 
 func (x *Presence_User) Reset() {
 	*x = Presence_User{}
-	mi := &file_proto_cluster_proto_msgTypes[29]
+	mi := &file_proto_cluster_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1768,7 +1860,7 @@ func (x *Presence_User) String() string {
 func (*Presence_User) ProtoMessage() {}
 
 func (x *Presence_User) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[29]
+	mi := &file_proto_cluster_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1822,7 +1914,7 @@ type StatusACK_Heard struct {
 
 func (x *StatusACK_Heard) Reset() {
 	*x = StatusACK_Heard{}
-	mi := &file_proto_cluster_proto_msgTypes[30]
+	mi := &file_proto_cluster_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1834,7 +1926,7 @@ func (x *StatusACK_Heard) String() string {
 func (*StatusACK_Heard) ProtoMessage() {}
 
 func (x *StatusACK_Heard) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_cluster_proto_msgTypes[30]
+	mi := &file_proto_cluster_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1847,7 +1939,7 @@ func (x *StatusACK_Heard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusACK_Heard.ProtoReflect.Descriptor instead.
 func (*StatusACK_Heard) Descriptor() ([]byte, []int) {
-	return file_proto_cluster_proto_rawDescGZIP(), []int{25, 0}
+	return file_proto_cluster_proto_rawDescGZIP(), []int{27, 0}
 }
 
 func (x *StatusACK_Heard) GetStatus() *ServiceStatus {
@@ -1950,7 +2042,11 @@ const file_proto_cluster_proto_rawDesc = "" +
 	"\x04call\x18\x01 \x01(\x04R\x04call\x12*\n" +
 	"\x05users\x18\x02 \x03(\v2\x14.proto.Presence.UserR\x05users\x12\x14\n" +
 	"\x05total\x18\x03 \x01(\rR\x05total\x12\x12\n" +
-	"\x04more\x18\x04 \x01(\bR\x04more\"(\n" +
+	"\x04more\x18\x04 \x01(\bR\x04more\"\x1f\n" +
+	"\tRetireREQ\x12\x12\n" +
+	"\x04call\x18\x01 \x01(\x04R\x04call\"\x1f\n" +
+	"\tRetireACK\x12\x12\n" +
+	"\x04call\x18\x01 \x01(\x04R\x04call\"(\n" +
 	"\fHubSubscribe\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\"*\n" +
 	"\x0eHubUnsubscribe\x12\x18\n" +
@@ -2010,7 +2106,7 @@ func file_proto_cluster_proto_rawDescGZIP() []byte {
 	return file_proto_cluster_proto_rawDescData
 }
 
-var file_proto_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_proto_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_proto_cluster_proto_goTypes = []any{
 	(*LinkHelloREQ)(nil),    // 0: proto.LinkHelloREQ
 	(*LinkHelloACK)(nil),    // 1: proto.LinkHelloACK
@@ -2029,33 +2125,35 @@ var file_proto_cluster_proto_goTypes = []any{
 	(*DeliverACK)(nil),      // 14: proto.DeliverACK
 	(*MembersREQ)(nil),      // 15: proto.MembersREQ
 	(*MembersACK)(nil),      // 16: proto.MembersACK
-	(*HubSubscribe)(nil),    // 17: proto.HubSubscribe
-	(*HubUnsubscribe)(nil),  // 18: proto.HubUnsubscribe
-	(*HubPublish)(nil),      // 19: proto.HubPublish
-	(*HubMissed)(nil),       // 20: proto.HubMissed
-	(*HubSync)(nil),         // 21: proto.HubSync
-	(*HubSynced)(nil),       // 22: proto.HubSynced
-	(*ServiceStatus)(nil),   // 23: proto.ServiceStatus
-	(*StatusREQ)(nil),       // 24: proto.StatusREQ
-	(*StatusACK)(nil),       // 25: proto.StatusACK
-	(*NoticeREQ)(nil),       // 26: proto.NoticeREQ
-	(*NoticeACK)(nil),       // 27: proto.NoticeACK
-	(*UsersIn_User)(nil),    // 28: proto.UsersIn.User
-	(*Presence_User)(nil),   // 29: proto.Presence.User
-	(*StatusACK_Heard)(nil), // 30: proto.StatusACK.Heard
-	(ResultCode)(0),         // 31: proto.ResultCode
+	(*RetireREQ)(nil),       // 17: proto.RetireREQ
+	(*RetireACK)(nil),       // 18: proto.RetireACK
+	(*HubSubscribe)(nil),    // 19: proto.HubSubscribe
+	(*HubUnsubscribe)(nil),  // 20: proto.HubUnsubscribe
+	(*HubPublish)(nil),      // 21: proto.HubPublish
+	(*HubMissed)(nil),       // 22: proto.HubMissed
+	(*HubSync)(nil),         // 23: proto.HubSync
+	(*HubSynced)(nil),       // 24: proto.HubSynced
+	(*ServiceStatus)(nil),   // 25: proto.ServiceStatus
+	(*StatusREQ)(nil),       // 26: proto.StatusREQ
+	(*StatusACK)(nil),       // 27: proto.StatusACK
+	(*NoticeREQ)(nil),       // 28: proto.NoticeREQ
+	(*NoticeACK)(nil),       // 29: proto.NoticeACK
+	(*UsersIn_User)(nil),    // 30: proto.UsersIn.User
+	(*Presence_User)(nil),   // 31: proto.Presence.User
+	(*StatusACK_Heard)(nil), // 32: proto.StatusACK.Heard
+	(ResultCode)(0),         // 33: proto.ResultCode
 }
 var file_proto_cluster_proto_depIdxs = []int32{
-	31, // 0: proto.LinkHelloACK.code:type_name -> proto.ResultCode
-	31, // 1: proto.ClientClosed.code:type_name -> proto.ResultCode
-	31, // 2: proto.ClientKick.code:type_name -> proto.ResultCode
-	28, // 3: proto.UsersIn.users:type_name -> proto.UsersIn.User
-	29, // 4: proto.Presence.here:type_name -> proto.Presence.User
-	29, // 5: proto.Presence.gone:type_name -> proto.Presence.User
-	29, // 6: proto.MembersACK.users:type_name -> proto.Presence.User
-	31, // 7: proto.HubPublish.code:type_name -> proto.ResultCode
-	30, // 8: proto.StatusACK.services:type_name -> proto.StatusACK.Heard
-	23, // 9: proto.StatusACK.Heard.status:type_name -> proto.ServiceStatus
+	33, // 0: proto.LinkHelloACK.code:type_name -> proto.ResultCode
+	33, // 1: proto.ClientClosed.code:type_name -> proto.ResultCode
+	33, // 2: proto.ClientKick.code:type_name -> proto.ResultCode
+	30, // 3: proto.UsersIn.users:type_name -> proto.UsersIn.User
+	31, // 4: proto.Presence.here:type_name -> proto.Presence.User
+	31, // 5: proto.Presence.gone:type_name -> proto.Presence.User
+	31, // 6: proto.MembersACK.users:type_name -> proto.Presence.User
+	33, // 7: proto.HubPublish.code:type_name -> proto.ResultCode
+	32, // 8: proto.StatusACK.services:type_name -> proto.StatusACK.Heard
+	25, // 9: proto.StatusACK.Heard.status:type_name -> proto.ServiceStatus
 	10, // [10:10] is the sub-list for method output_type
 	10, // [10:10] is the sub-list for method input_type
 	10, // [10:10] is the sub-list for extension type_name
@@ -2075,7 +2173,7 @@ func file_proto_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_cluster_proto_rawDesc), len(file_proto_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

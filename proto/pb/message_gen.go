@@ -49,6 +49,8 @@ const (
 	RejectACKID      uint16 = 20352
 	RenameACKID      uint16 = 18651
 	RenameREQID      uint16 = 56820
+	RetireACKID      uint16 = 32366
+	RetireREQID      uint16 = 4999
 	SayACKID         uint16 = 61072
 	SayREQID         uint16 = 33705
 	ServiceStatusID  uint16 = 52585
@@ -605,6 +607,30 @@ func (m *RenameREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
 // AppendTo appends m, encoded, to b.
 func (m *RenameREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
 
+// MsgID returns RetireACKID.
+func (*RetireACK) MsgID() uint16 { return RetireACKID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *RetireACK) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *RetireACK) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *RetireACK) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
+// MsgID returns RetireREQID.
+func (*RetireREQ) MsgID() uint16 { return RetireREQID }
+
+// Decode reads m, which is new or reset, from b, and keeps nothing of b.
+func (m *RetireREQ) Decode(b []byte) error { return decode(m, b) }
+
+// DecodeInPlace is Decode, but m's text and bytes are those of b.
+func (m *RetireREQ) DecodeInPlace(b []byte) error { return decodeInPlace(m, b) }
+
+// AppendTo appends m, encoded, to b.
+func (m *RetireREQ) AppendTo(b []byte) ([]byte, error) { return appendTo(m, b) }
+
 // MsgID returns SayACKID.
 func (*SayACK) MsgID() uint16 { return SayACKID }
 
@@ -866,6 +892,10 @@ func MessageName(id uint16) string {
 		return "RenameACK"
 	case RenameREQID:
 		return "RenameREQ"
+	case RetireACKID:
+		return "RetireACK"
+	case RetireREQID:
+		return "RetireREQ"
 	case SayACKID:
 		return "SayACK"
 	case SayREQID:
@@ -1090,6 +1120,14 @@ func Messages() []MessageInfo {
 			ID: RenameREQID, Name: "RenameREQ",
 			Service: "game", Rule: Rule_AUTH, MaxSize: 512, Rate: 5, Burst: 20,
 			New: func() Message { return new(RenameREQ) },
+		},
+		{
+			ID: RetireACKID, Name: "RetireACK",
+			New: func() Message { return new(RetireACK) },
+		},
+		{
+			ID: RetireREQID, Name: "RetireREQ",
+			New: func() Message { return new(RetireREQ) },
 		},
 		{
 			ID: SayACKID, Name: "SayACK",

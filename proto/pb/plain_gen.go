@@ -261,6 +261,14 @@ func (m *MembersACK) plain() bool {
 	return m == nil || m.unknownFields == nil
 }
 
+func (m *RetireREQ) plain() bool {
+	return m == nil || m.unknownFields == nil
+}
+
+func (m *RetireACK) plain() bool {
+	return m == nil || m.unknownFields == nil
+}
+
 func (m *HubSubscribe) plain() bool {
 	return m == nil || m.unknownFields == nil && utf8.ValidString(m.GetChannel())
 }

@@ -130,9 +130,9 @@ func show(out io.Writer, snap *discovery.Snapshot, now time.Time) error {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "uid\twhat\tuntil\tleft\twhy")
 	for _, s := range all {
-		until, left := "lifted", ""
+		until, left := "it is lifted", ""
 		if !s.Until.IsZero() {
-			until, left = s.Until.UTC().Format("2006-01-02 15:04:05"), s.Until.Sub(now).Round(time.Second).String()
+			until, left = s.Until.UTC().Format("2006-01-02 15:04:05"), s.Until.Sub(now).Truncate(time.Second).String()
 		}
 		if s.Over(now) {
 			left = "over"

@@ -70,7 +70,7 @@ func TestModerate(t *testing.T) {
 	if out, err := run("-list"); err != nil || !regexp.MustCompile(`1h(30|29|28)m`).MatchString(out) {
 		t.Errorf("-list says %q, %v", out, err)
 	}
-	must("bob    ban   lifted", "-list")
+	must("bob    ban   it is lifted", "-list")
 
 	reg := discovery.Dial(t.Context(), addr, discovery.Options{Name: "test", Secret: "s"})
 	defer reg.Close()

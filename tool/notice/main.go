@@ -157,11 +157,14 @@ func (n *notice) tell(seen map[string]uint32, err error) error {
 		each = append(each, fmt.Sprintf("%s %d", id, seen[id]))
 	}
 	if len(seen) > 0 {
-		clients := "clients"
-		if sum == 1 {
-			clients = "client"
+		clients := fmt.Sprintf("%d clients", sum)
+		switch sum {
+		case 0:
+			clients = "nobody"
+		case 1:
+			clients = "1 client"
 		}
-		fmt.Fprintf(n.app.Stdout, "seen by %d %s: %s\n", sum, clients, strings.Join(each, ", "))
+		fmt.Fprintf(n.app.Stdout, "seen by %s: %s\n", clients, strings.Join(each, ", "))
 	}
 	return err
 }

@@ -180,7 +180,7 @@ func TestNotice(t *testing.T) {
 	}
 	check("hello", "seen by 3 clients: agent#0@dev 2, agent#1@dev 1", players)
 	check("dear alice", "seen by 1 client: agent#0@dev 1, agent#1@dev 0", []*player{alice}, "-uid=alice")
-	check("dear nobody", "seen by 0 clients: agent#0@dev 0, agent#1@dev 0", nil, "-uid=nobody")
+	check("dear nobody", "seen by nobody: agent#0@dev 0, agent#1@dev 0", nil, "-uid=nobody")
 	check("dear room", "seen by 2 clients: agent#0@dev 1, agent#1@dev 1", []*player{bob, carol}, "-group=room/x")
 	if err := hub.Stop(); err != nil {
 		t.Error(err)

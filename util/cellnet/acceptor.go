@@ -26,7 +26,8 @@ type Acceptor struct {
 	// rejected with ErrTLSUnexpected.
 	TLS *tls.Config
 
-	// Inline tells that handlers never block, but for microseconds. On Linux their
+	// Inline tells that handlers never block, but for microseconds; one that must
+	// wait now and then returns ErrBlocks where Session.MayBlock says no. On Linux
 	// sessions, unless they are few, are then read by a few goroutines, each for many
 	// and with one system call for a read; Frames of several sessions may come before
 	// the Batch of each. Sessions with a read deadline have a goroutine nevertheless.

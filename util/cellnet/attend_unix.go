@@ -4,6 +4,7 @@ package cellnet
 
 import (
 	"cmp"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,12 +25,12 @@ func (s *Session) attend(fd uintptr) {
 	if s.alone < dialogue || s.cfg.Attend == 0 {
 		return
 	}
-	if s.cfg.attending.Add(1) <= int32(s.cfg.Attend) {
+	if atomic.AddInt32(&s.cfg.attending, 1) <= int32(s.cfg.Attend) {
 		s.park()
 		fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 		if n, err := unix.Poll(fds[:], int(cmp.Or(s.cfg.attendFor, attendFor).Milliseconds())); n == 0 && err == nil {
 			s.alone = 0
 		}
 	}
-	s.cfg.attending.Add(-1)
+	atomic.AddInt32(&s.cfg.attending, -1)
 }

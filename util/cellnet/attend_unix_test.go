@@ -4,6 +4,7 @@ package cellnet
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -35,8 +36,8 @@ func TestAttend(t *testing.T) {
 	s, peer := pair(t, cfg, &Config{Framing: LinkFraming})
 	run(t, s, &echo{s: s})
 	dialog(t, peer)
-	within(t, "attends", func() bool { return cfg.attending.Load() == 1 })
-	within(t, "silence ends it", func() bool { return cfg.attending.Load() == 0 })
+	within(t, "attends", func() bool { return atomic.LoadInt32(&cfg.attending) == 1 })
+	within(t, "silence ends it", func() bool { return atomic.LoadInt32(&cfg.attending) == 0 })
 	before := s.reads.Load()
 	if err := peer.Send([]byte("again"), nil); err != nil {
 		t.Fatal(err)
@@ -55,7 +56,7 @@ func TestAttendBound(t *testing.T) {
 	least := int32(3) // some try in vain now and then
 	for range 20 {
 		time.Sleep(time.Millisecond)
-		least = min(least, cfg.attending.Load())
+		least = min(least, atomic.LoadInt32(&cfg.attending))
 	}
 	if least > 1 {
 		t.Errorf("%d attend", least)
@@ -73,7 +74,7 @@ func TestAttendBatches(t *testing.T) {
 			t.Fatal(err)
 		}
 		within(t, "read", func() bool { return s.reads.Load() > before })
-		if cfg.attending.Load() != 0 {
+		if atomic.LoadInt32(&cfg.attending) != 0 {
 			t.Fatal("attends")
 		}
 	}
@@ -97,7 +98,7 @@ func TestAttendEnds(t *testing.T) {
 			e := &echo{s: s, ended: make(chan error, 1)}
 			run(t, s, e)
 			dialog(t, peer)
-			within(t, "attends", func() bool { return cfg.attending.Load() == 1 })
+			within(t, "attends", func() bool { return atomic.LoadInt32(&cfg.attending) == 1 })
 			c.end(s, peer)
 			if reason := wait(t, "the end", e.ended); reason == nil || c.reason != nil && reason != c.reason {
 				t.Errorf("ended for %v", reason)

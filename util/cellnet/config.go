@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
-	"sync/atomic"
 	"time"
 )
 
@@ -53,7 +52,7 @@ type Config struct {
 	// sooner. Each takes one of GOMAXPROCS meanwhile; leave some for the rest. 0 is
 	// none. TLS connections never do.
 	Attend    int
-	attending atomic.Int32  // sessions that do
+	attending int32         // sessions that do; atomic
 	attendFor time.Duration // of tests; 0 means the usual
 
 	// WriteTimeout closes a session whose blocked write makes no progress for

@@ -29,6 +29,14 @@ var (
 	ErrReadTimeout = errors.New("cellnet: nothing read before the deadline")
 	// ErrIdle is the reason of a session that sent nothing for Acceptor.Idle.
 	ErrIdle = errors.New("cellnet: idle for too long")
+	// ErrBlocks is what Handler.Frame returns where it must not block
+	// (Session.MayBlock) and would have to. It is no reason: the same frame is
+	// handed over again, by a goroutine of the session's own, and those behind it
+	// wait for that.
+	ErrBlocks = errors.New("cellnet: the frame's handler must wait")
+	// ErrSealed is returned by Append for a frame of a kind that Session.Seal has
+	// ended.
+	ErrSealed = errors.New("cellnet: no more frames of this kind")
 	// ErrFrameTooLarge: a frame is larger than Config allows.
 	ErrFrameTooLarge = errors.New("cellnet: frame too large")
 	// ErrShortFrame: a client frame has no room for its message ID.

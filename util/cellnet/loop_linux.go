@@ -110,9 +110,15 @@ func (s *Session) settleLooped() {
 	err := s.left
 	s.left = nil
 	v := s.server
+	waits, blocks := err.(*held)
 	s.mu.Lock()
 	s.exit()
 	switch {
+	case blocks:
+		s.dozer.remove(s)
+		s.mu.Unlock()
+		go v.again(s, waits.frame)
+		return
 	case err != nil && err != errMore:
 		s.dozer.remove(s)
 		s.mu.Unlock()

@@ -242,3 +242,77 @@ func TestInlineIsNotBrief(t *testing.T) {
 		t.Error("served")
 	}
 }
+
+// waiting echoes; a frame "wait" first waits for the gate, where it may.
+type waiting struct {
+	echo
+	gate chan struct{}
+}
+
+func (w *waiting) Frame(b []byte) error {
+	if string(b[2:]) == "wait" {
+		if !w.s.MayBlock() {
+			return ErrBlocks
+		}
+		<-w.gate
+	}
+	return w.echo.Frame(b)
+}
+
+// A handler that must wait holds up its own session only: what is behind the
+// frame comes after it, other sessions go on, and then a loop reads on.
+func TestLoopWaits(t *testing.T) {
+	for _, scheme := range []string{"tcp", "ws"} {
+		t.Run(scheme, func(t *testing.T) {
+			a := echoes()
+			a.Inline, a.loopFrom = true, 1
+			gate, opened := make(chan struct{}), make(chan *Session, 2)
+			a.Open = func(s *Session) (Handler, error) {
+				opened <- s
+				return &waiting{echo{s: s}, gate}, nil
+			}
+			addr := serve(t, a)
+			var sessions, servers []*Session
+			var recorders []*recorder
+			for range 2 {
+				s, r := dial(t, scheme+"://"+addr, nil), newRecorder()
+				run(t, s, r)
+				ping(t, s, r)
+				sessions, recorders, servers = append(sessions, s), append(recorders, r), append(servers, wait(t, "open", opened))
+			}
+			for round := range 3 {
+				for _, s := range servers {
+					within(t, "sleep", func() bool { return asleep(s) })
+				}
+				n := recorders[0].count()
+				for _, text := range []string{"before", "wait", "behind", "wait", "last"} { // one write, most likely
+					if _, err := sessions[0].Append([]byte("\x07\x00"), []byte(text)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				sessions[0].Flush()
+				within(t, "what is before", func() bool { return recorders[0].count() == n+1 })
+				ping(t, sessions[1], recorders[1])
+				sessions[0].SendMessage(7, []byte("later"))
+				ping(t, sessions[1], recorders[1])
+				if got := recorders[0].count(); got != n+1 {
+					t.Fatalf("round %d: %d frames did not wait", round, got-n-1)
+				}
+				gate <- struct{}{}
+				gate <- struct{}{}
+				within(t, "the rest", func() bool { return recorders[0].count() == n+6 })
+				if got := recorders[0].got()[n:]; fmt.Sprintf("%q", got) != `["\a\x00before" "\a\x00wait" "\a\x00behind" "\a\x00wait" "\a\x00last" "\a\x00later"]` {
+					t.Fatalf("round %d: %q", round, got)
+				}
+			}
+			if got := a.Config.Counters.FramesIn.Load(); got != int64(recorders[0].count()+recorders[1].count()) {
+				t.Errorf("%d frames counted", got)
+			}
+			sessions[0].SendMessage(7, []byte("wait"))
+			ping(t, sessions[1], recorders[1])
+			servers[0].Close(io.ErrNoProgress) // while it waits, or is about to
+			close(gate)
+			wait(t, "the end", recorders[0].ended)
+		})
+	}
+}

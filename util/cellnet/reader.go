@@ -1,6 +1,7 @@
 package cellnet
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -52,6 +53,15 @@ func (s *Session) read() error {
 	}
 }
 
+// MayBlock tells Handler.Frame, which alone may ask, whether it holds up its own
+// session only; else it has to return ErrBlocks instead.
+func (s *Session) MayBlock() bool { return !s.looped }
+
+// held is a frame whose handler has returned ErrBlocks.
+type held struct{ frame []byte }
+
+func (*held) Error() string { return ErrBlocks.Error() }
+
 // received takes the outcome of a read into room. An error ends reading.
 func (s *Session) received(n int, err error) error {
 	if n > 0 {
@@ -90,6 +100,9 @@ func (s *Session) handOver() error {
 			s.web.pong = false
 			s.Flush()
 		}
+		if _, is := err.(*held); is {
+			return err
+		}
 		if err != nil {
 			s.Close(err)
 		}
@@ -106,7 +119,8 @@ func (s *Session) handOver() error {
 // deliver hands over the whole frames in s.in and moves the rest to its beginning.
 func (s *Session) deliver() (frames int, err error) {
 	limit := s.cfg.maxFrame()
-	for s.at = 0; !s.stopped.Load(); {
+	var blocks *held
+	for s.at = 0; blocks == nil && !s.stopped.Load(); {
 		frame, total, err := s.next(s.in[s.at:], limit)
 		if err != nil {
 			return frames, err
@@ -119,13 +133,20 @@ func (s *Session) deliver() (frames int, err error) {
 		if frame == nil {
 			continue
 		}
-		frames++
-		if err := s.handler.Frame(frame); err != nil {
-			return frames, err
+		switch err := s.handler.Frame(frame); err {
+		case nil:
+			frames++
+		case ErrBlocks:
+			blocks = &held{bytes.Clone(frame)}
+		default:
+			return frames + 1, err
 		}
 	}
 	if s.at > 0 {
 		s.in = s.in[:copy(s.in, s.in[s.at:])]
+	}
+	if blocks != nil {
+		return frames, blocks
 	}
 	return frames, nil
 }

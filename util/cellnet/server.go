@@ -183,6 +183,24 @@ func (v *server) run(s *Session) {
 	}
 }
 
+// again hands over a frame once more that its handler did not take, because it
+// blocks, and reads on.
+func (v *server) again(s *Session, frame []byte) {
+	if !s.stopped.Load() {
+		err := s.handler.Frame(frame)
+		if err == ErrHandedOff {
+			v.handedOff(s)
+			return
+		}
+		s.cfg.Counters.received(1)
+		s.handler.Batch()
+		if err != nil {
+			s.Close(err)
+		}
+	}
+	v.run(s)
+}
+
 // doze makes the session wait without a goroutine, if that is possible.
 func (v *server) doze(s *Session) bool {
 	s.mu.Lock()

@@ -89,10 +89,12 @@ type Session struct {
 	stays     bool          // the dozer cannot watch it
 	woken     time.Duration // when it last was woken from that, by the server's clock
 	drained   chan struct{} // closed when writing ends, for the one who waits; nil: nobody
-	users     int8          // who use the descriptor without asking conn
-	reset     bool          // the last of them resets the connection
-	deadline  time.Time     // of SetReadDeadline; once closing, when Linger is over
-	reason    error         // why the session ends; nil while it lives
+	sealed    bool          // frames whose head begins with seal are refused
+	seal      byte
+	users     int8      // who use the descriptor without asking conn
+	reset     bool      // the last of them resets the connection
+	deadline  time.Time // of SetReadDeadline; once closing, when Linger is over
+	reason    error     // why the session ends; nil while it lives
 }
 
 // NewSession makes a session of an established connection, which it owns from

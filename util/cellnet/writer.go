@@ -22,7 +22,7 @@ const (
 // written; both are copied. It never blocks. With first the caller is the one
 // to call Flush, when its batch ends; otherwise somebody else already is.
 //
-// Errors: ErrClosed once the session is closing; ErrFull with Config.Refuse;
+// Errors: ErrClosed once the session is closing; ErrSealed after Seal; ErrFull with Config.Refuse;
 // ErrSlowConsumer when this frame was too much and cut the session;
 // ErrFrameTooLarge and ErrShortFrame for a frame that cannot be sent.
 func (s *Session) Append(head, body []byte) (first bool, err error) {
@@ -57,6 +57,10 @@ func (s *Session) enter(head, body []byte) (first bool, err error) {
 		return false, ErrShortFrame
 	}
 	s.mu.Lock()
+	if s.sealed && len(head) > 0 && head[0] == s.seal && s.reason == nil {
+		s.mu.Unlock()
+		return false, ErrSealed
+	}
 	if err := s.admit(n); err != nil {
 		s.mu.Unlock()
 		return false, s.turnAway(err)
@@ -64,6 +68,14 @@ func (s *Session) enter(head, body []byte) (first bool, err error) {
 	first = len(s.out) == 0 && !s.writing
 	s.append(head, body)
 	return first, nil
+}
+
+// Seal ends a kind of frames: those whose head begins with this byte. When it
+// returns, Append has taken the last of them. A session has one such kind.
+func (s *Session) Seal(kind byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seal, s.sealed = kind, true
 }
 
 // append appends a frame to out. The lock is held.

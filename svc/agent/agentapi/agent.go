@@ -48,6 +48,7 @@ type agent struct {
 	room    *[]byte   // to encode replies in; nil while a handler runs
 	turns   turns
 	listed  bool // it has said who is there
+	retired bool // it sends no more messages of clients
 }
 
 // maxSlot bounds the numbers that an agent may give its clients.
@@ -72,8 +73,8 @@ func (s *Server) clientOpen(l *link.Link, id uint64, m *pb.ClientOpen) error {
 	if a == nil {
 		return fmt.Errorf("agentapi: %s is no agent, yet introduced a client", l.ID)
 	}
-	if m.Uid == "" {
-		return nil // not verified: known by its first message
+	if m.Uid == "" || a.retired {
+		return nil // not verified: known by its first message; or another instance's soon
 	}
 	c, err := a.client(id)
 	if err != nil {
@@ -194,11 +195,16 @@ func (a *agent) Down(reason error) {
 	if a.srv.greets {
 		a.srv.agentLost(a)
 	}
+	a.closeAll(fmt.Sprintf("agent %s: %v", a.link.ID, reason))
+	close(a.turns.over)
+}
+
+// closeAll forgets all clients, and closes what they have here.
+func (a *agent) closeAll(reason string) {
 	for _, c := range a.clients {
 		if c != nil {
-			c.box.Close(item{kind: closed, reason: fmt.Sprintf("agent %s: %v", a.link.ID, reason)})
+			c.box.Close(item{kind: closed, reason: reason})
 		}
 	}
 	a.clients = nil
-	close(a.turns.over)
 }

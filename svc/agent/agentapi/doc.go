@@ -11,7 +11,8 @@
 // brings, run.go how it is handled, push.go what goes to many clients at once,
 // groups.go which of them belong together, users.go how a uid keeps to one
 // session. A service that wants to know everybody who is online calls
-// [Server.Greet]: greet.go, presence.go, and ask.go for what it can ask then.
+// [Server.Greet]: greet.go, presence.go, and ask.go for what it can ask then. One
+// that stops hands its clients over with [Server.Retire]: retire.go.
 //
 // A client takes some 300 bytes of a backend's heap, and after Greet each player
 // who is online, wherever, some 140 more.

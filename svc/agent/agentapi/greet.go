@@ -15,8 +15,8 @@ import (
 // is kept from then on (Online, Deliver).
 //
 // An instance that stops leaves discovery first, so that no new client comes to
-// it; those it has move when its links end. Messages that are on their way to it
-// then are lost, and nothing comes twice.
+// it; those it has move when its links end, without loss after Retire. Of one that
+// is killed the messages on their way to it are lost, and nothing comes twice.
 //
 // Of the clients that are introduced so, Opened runs for at most 256 at a time.
 // For Start only, after Serve.

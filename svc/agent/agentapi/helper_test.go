@@ -133,6 +133,7 @@ func (b *backend) agent(t testing.TB, index int) *line {
 	control[pb.Greet](a)
 	control[pb.DeliverREQ](a)
 	control[pb.MembersREQ](a)
+	control[pb.RetireREQ](a)
 	a.links.Dial("game")
 	var running sync.WaitGroup
 	running.Go(func() { a.links.Run(ctx) })

@@ -31,7 +31,12 @@ func (c *Client) handle(it item) {
 		if err := s.guard(func() error { s.handler.Closed(s.ctx, c, it.reason); return nil }); err != nil {
 			s.logFailure(c, "ClientClosed", err)
 		}
-		s.clients.Add(-1)
+		if s.clients.Add(-1) == 0 {
+			select {
+			case s.emptied <- struct{}{}:
+			default:
+			}
+		}
 	}
 }
 

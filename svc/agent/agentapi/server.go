@@ -60,13 +60,15 @@ type Server struct {
 	mu     sync.Mutex
 	agents map[*link.Link]*agent
 
+	emptied chan struct{} // holds one: the last client may have gone
+
 	clients, lost, busy, refused, failed, panics atomic.Int64
 }
 
 // Serve accepts links and handles what agents bring. ctx is the one that
 // Start was given.
 func Serve(ctx context.Context, app *basefx.App, h Handler) (*Server, error) {
-	s := &Server{ctx: ctx, log: app.Logger("clients"), failures: rarely.New(), app: app, links: app.Links, handler: h, agents: map[*link.Link]*agent{}}
+	s := &Server{ctx: ctx, log: app.Logger("clients"), failures: rarely.New(), app: app, links: app.Links, handler: h, agents: map[*link.Link]*agent{}, emptied: make(chan struct{}, 1)}
 	s.bufs.New = func() any { b := make([]byte, 0, 256); return &b }
 	if b, ok := h.(Blocker); ok {
 		s.blocks = b.Blocks
@@ -78,6 +80,7 @@ func Serve(ctx context.Context, app *basefx.App, h Handler) (*Server, error) {
 	link.Handle(app.Links, s.clientClosed)
 	link.Handle(app.Links, s.clientName)
 	link.Handle(app.Links, s.heard)
+	link.Handle(app.Links, s.retired)
 	link.Handle(app.Links, func(l *link.Link, _ uint64, m *pb.DeliverACK) error { s.calls.answer(l, m.Call, m); return nil })
 	link.Handle(app.Links, func(l *link.Link, _ uint64, m *pb.MembersACK) error { s.calls.answer(l, m.Call, m); return nil })
 	app.Finally(s.boxes.Wait)

@@ -48,6 +48,15 @@ func (g *Gateway) deliver(l *link.Link, _ uint64, m *pb.DeliverREQ) error {
 	return nil
 }
 
+// retire is a backend that stops asking for no more messages of clients. They wait
+// for the end of its link (awaitEnd), and so for all that it says about those that
+// it has; then another instance gets them.
+func (g *Gateway) retire(l *link.Link, _ uint64, m *pb.RetireREQ) error {
+	l.Seal()
+	g.answer(l, &pb.RetireACK{Call: m.Call})
+	return nil
+}
+
 // answer answers a backend. If its link is full it hears nothing, and gives up
 // by itself.
 func (g *Gateway) answer(l *link.Link, m pb.Message) {

@@ -126,6 +126,43 @@ func TestBackendReturns(t *testing.T) {
 	w.undisturbed(t)
 }
 
+// A message that waits for a service holds up its client, and nobody else: not even
+// those whose messages are read by the same goroutine. Its rate is spent once.
+func TestHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "-hold=5m")
+	r.setRules(t, func(rules map[string]*route.Rule) { rules["ChatREQ"].Rate, rules["ChatREQ"].Burst = 0.001, 2 })
+	var all []*peer
+	for i := range 24 { // as many as loops are for
+		p := r.enter(t, []string{"tcp", "ws"}[i%2], fmt.Sprint("player", i), newClient)
+		p.wantEcho(t, "once verified, many are read together")
+		all = append(all, p)
+	}
+	held := all[:2]
+	for _, p := range held {
+		p.wantEcho(t, "read by a loop")
+		p.send(t, &pb.ChatREQ{Content: "one"})
+		p.send(t, &pb.EchoREQ{})
+		p.send(t, &pb.ChatREQ{Content: "two"})
+	}
+	for range 5 {
+		for _, p := range all[2:] {
+			p.wantEcho(t, "meanwhile")
+		}
+	}
+	social := r.line(t, "social", nil)
+	cluster.Eventually(t, "the messages arrive", func() bool {
+		social.mu.Lock()
+		defer social.mu.Unlock()
+		return len(social.events) == 6
+	})
+	for _, p := range held {
+		p.want(t, &pb.EchoACK{})
+		p.send(t, &pb.ChatREQ{Content: "three"})
+		p.wantReject(t, pb.ChatREQID, pb.ResultCode_RateLimited)
+	}
+}
+
 // A client whose backend goes away is introduced to another instance with its
 // next message, ahead of it, and stays there when the first one comes back.
 func TestMovesToAnotherInstance(t *testing.T) {

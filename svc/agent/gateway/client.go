@@ -24,6 +24,7 @@ type client struct {
 	dirty      []*link.Link // have messages of this client that nobody else will flush
 	ponged     bool         // the session has an answer that nobody else will flush
 	buckets    []bucket     // of messages with a rate
+	passed     bool         // the message comes for the second time: it has been held against its rule
 	violations int          // refusals since
 	since      time.Time
 
@@ -80,8 +81,12 @@ func (c *client) Frame(b []byte) error {
 	case pb.VerifyREQID:
 		c.readFeatures(b[2:])
 	}
-	if no := c.check(rule, len(b)-2); no.code != pb.ResultCode_NoError {
-		return c.refuse(id, no)
+	passed := c.passed && rule != nil // rules may have changed meanwhile
+	c.passed = false
+	if !passed {
+		if no := c.check(rule, len(b)-2); no.code != pb.ResultCode_NoError {
+			return c.refuse(id, no)
+		}
 	}
 	return c.relay(rule, id, b[2:])
 }
@@ -112,6 +117,9 @@ func (c *client) relay(rule *route.Rule, id uint16, body []byte) error {
 		case errors.Is(err, cellnet.ErrFull):
 			return c.refuse(id, refusal{pb.ResultCode_ServiceBusy, rule.Service + " does not keep up"})
 		}
+	}
+	if c.passed {
+		return cellnet.ErrBlocks
 	}
 	return c.refuse(id, refusal{pb.ResultCode_ServiceUnavailable, "no " + rule.Service + " is there"})
 }

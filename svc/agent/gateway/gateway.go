@@ -133,6 +133,7 @@ func (g *Gateway) Start(ctx context.Context, app *basefx.App) (err error) {
 	link.Handle(g.links, g.greet)
 	link.Handle(g.links, g.deliver)
 	link.Handle(g.links, g.members)
+	link.Handle(g.links, g.retire)
 	g.greetings = newGreetings(g)
 	g.links.OnDown(g.greetings.lost)
 	g.links.OnDown(g.feeds.end)

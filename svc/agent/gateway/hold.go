@@ -13,12 +13,16 @@ var noDeadline time.Time
 // choose waits until an instance of service is linked, and binds the client to
 // it. wished is the one it had or names, dead the link that turned out to have
 // ended. The wait holds up this client only: what it sends meanwhile waits in
-// its socket. nil when none came in time.
+// its socket. nil when none came in time; or, with c.passed, because other clients'
+// messages are read here: then the message comes again, where it may wait.
 func (c *client) choose(service, wished string, dead *link.Link) *link.Link {
 	c.Batch() // nothing of this client may wait unwritten meanwhile
 	// A client on its way in has a token for one instance, another would refuse
 	// it; a client that lost its backend is better off with another at once.
 	patient := dead == nil && wished != ""
+	if dead != nil && !c.awaitEnd(dead) {
+		return nil
+	}
 	for missed := false; ; missed = true {
 		changed := c.g.links.Changed()
 		l, missing := c.g.pick(service, wished, dead, patient)
@@ -28,13 +32,37 @@ func (c *client) choose(service, wished string, dead *link.Link) *link.Link {
 			}
 			return c.bind(service, l, dead)
 		}
-		left := time.Until(c.g.away.since(missing).Add(c.g.hold))
-		if left <= 0 && patient {
+		switch left := time.Until(c.g.away.since(missing).Add(c.g.hold)); {
+		case left <= 0 && patient:
 			patient = false
-			continue
-		}
-		if left <= 0 || !c.g.await(changed, left) {
+		case left <= 0:
 			return nil
+		case !c.session.MayBlock():
+			c.passed = true
+			return nil
+		case !c.g.await(changed, left):
+			return nil
+		}
+	}
+}
+
+// longestEnd is how long a backend that retires may take to finish what it has.
+const longestEnd = 15 * time.Second
+
+// awaitEnd waits for the end of a link that takes no more messages of clients:
+// until then its backend is at work on those before. False if it does not end, or
+// if this is no place to wait.
+func (c *client) awaitEnd(l *link.Link) bool {
+	for end := time.Now().Add(longestEnd); ; {
+		changed := c.g.links.Changed()
+		switch left := time.Until(end); {
+		case l.Ended() != nil:
+			return true
+		case !c.session.MayBlock():
+			c.passed = true
+			return false
+		case left <= 0 || !c.g.await(changed, left):
+			return false
 		}
 	}
 }

@@ -208,6 +208,10 @@ func (s *line) Start(_ context.Context, app *basefx.App) error {
 		s.note(id, "closed "+m.Reason)
 		return nil
 	})
+	link.Handle(app.Links, func(*link.Link, uint64, *pb.RetireACK) error {
+		s.note(0, "retired")
+		return nil
+	})
 	return app.AcceptLinks()
 }
 

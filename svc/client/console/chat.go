@@ -29,10 +29,7 @@ func (c *Console) heard(body []byte) error {
 		return fmt.Errorf("decode LineACK: %w", err)
 	}
 	if m.Missed {
-		c.print("while you were away:")
-		for _, line := range c.recall(m.Lines, false) {
-			c.print(line)
-		}
+		c.missed(m.Lines)
 		return nil
 	}
 	for _, l := range m.Lines {
@@ -45,6 +42,18 @@ func (c *Console) heard(body []byte) error {
 		}
 	}
 	return nil
+}
+
+// missed prints private lines that have waited, once, should they come again.
+func (c *Console) missed(lines []*pb.LineACK_Line) {
+	words := c.recall(lines, false)
+	if len(words) == 0 {
+		return
+	}
+	c.print("while you were away:")
+	for _, line := range words {
+		c.print(line)
+	}
 }
 
 // recall is lines of some time ago, in words. Those that were shown already are
@@ -140,13 +149,6 @@ func joinWords(m *pb.JoinACK) string {
 		topic = "; its topic: " + clean(m.Topic)
 	}
 	return fmt.Sprintf("you are in %s, %s%s", clean(m.Room), who, topic)
-}
-
-func topicWords(room, topic string) string {
-	if topic == "" {
-		return clean(room) + " has no topic any more"
-	}
-	return "the topic of " + clean(room) + " is: " + clean(topic)
 }
 
 func whoWords(m *pb.WhoACK) string {

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -140,7 +141,7 @@ func (c *Console) answered(id uint16, body []byte) error {
 		return fmt.Errorf("decode %s: %w", pb.MessageName(id), err)
 	}
 	if code := m.GetResult(); code != pb.ResultCode_NoError {
-		c.say("%s (%v)", clean(m.GetReason()), code)
+		c.say("%s", cmp.Or(clean(m.GetReason()), code.String()))
 	} else {
 		for _, line := range c.words(m) {
 			c.print(line)
@@ -169,7 +170,7 @@ func (c *Console) words(m proto.Message) []string {
 	case *pb.LeaveACK:
 		return []string{"you have left " + clean(m.Room)}
 	case *pb.TopicACK:
-		return []string{topicWords(m.Room, m.Topic)}
+		return nil // as all members, we are shown a line about it
 	case *pb.WhoACK:
 		return []string{whoWords(m)}
 	case *pb.HistoryACK:

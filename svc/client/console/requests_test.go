@@ -2,6 +2,8 @@ package console
 
 import (
 	"io"
+	"regexp"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -39,5 +41,33 @@ func TestLineIsDone(t *testing.T) {
 		if c.count != 0 || len(c.mine) != 0 {
 			t.Errorf("%s: waits for %d, %v", name, c.count, c.mine)
 		}
+	}
+}
+
+// Private lines that have waited are shown once, though a server that dies may
+// hand them over a second time.
+func TestMissedOnce(t *testing.T) {
+	var out strings.Builder
+	c := &Console{}
+	c.app = &basefx.App{Stdout: &out, Stderr: io.Discard}
+	line := func(id uint64, text string) *pb.LineACK_Line {
+		return &pb.LineACK_Line{Id: id, From: "bob", To: "alice", Text: text}
+	}
+	for _, lines := range [][]*pb.LineACK_Line{
+		{line(1, "one"), line(2, "two")},
+		{line(1, "one"), line(2, "two")},
+		{line(2, "two"), line(3, "three")},
+	} {
+		body, err := proto.Marshal(&pb.LineACK{Missed: true, Lines: lines})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Message(pb.LineACKID, body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := regexp.MustCompile(`\d+-\d+-\d+ \d+:\d+`).ReplaceAllString(out.String(), "then")
+	if want := "while you were away:\n  then bob -> alice: one\n  then bob -> alice: two\nwhile you were away:\n  then bob -> alice: three\n"; got != want {
+		t.Errorf("it shows %q, want %q", got, want)
 	}
 }

@@ -332,6 +332,41 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+// slowly is a service that takes its time to drain.
+type slowly struct {
+	service
+	over chan struct{}
+}
+
+func (s slowly) Drain(ctx context.Context) error {
+	select {
+	case <-s.over:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// A service that drains says so, until it has.
+func TestDraining(t *testing.T) {
+	memory := discovery.NewMemory()
+	launchHub(t, memory)
+	var watcher *hubapi.Hub
+	launch(t, memory, "watcher", func(app *basefx.App) {
+		watcher = hubapi.Join(app)
+		watcher.WatchStatus()
+	})
+	over := make(chan struct{})
+	game := launchAs(t, memory, "game", func(*flag.FlagSet) basefx.Service {
+		return slowly{func(app *basefx.App) {
+			hubapi.Join(app).ReportStatus(func() *pb.ServiceStatus { return &pb.ServiceStatus{} })
+		}, over}
+	})
+	eventually(t, "the game's status", func() bool { s, ok := watcher.Status("game#0@dev"); return ok && !s.Draining })
+	game.stop()
+	eventually(t, "the game drains", func() bool { s, _ := watcher.Status("game#0@dev"); return s.Draining })
+	close(over)
+}
+
 type logBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

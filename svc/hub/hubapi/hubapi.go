@@ -75,7 +75,7 @@ type Hub struct {
 	statuses statuses
 }
 
-type counters struct{ published, received, unhandled, dropped, failed, missedHub, missedQueue, late atomic.Int64 }
+type counters struct{ published, received, unhandled, dropped, failed, missedHub, missedQueue, late, cut atomic.Int64 }
 
 // parcel is a message about to be sent, and room to encode its body in.
 type parcel struct {
@@ -118,10 +118,10 @@ func JoinBeside(app *basefx.App, beside func(others Engine) Engine) *Hub {
 	}{
 		{"published", &h.count.published}, {"received", &h.count.received}, {"unhandled", &h.count.unhandled},
 		{"dropped", &h.count.dropped}, {"failed", &h.count.failed}, {"missed_hub", &h.count.missedHub},
-		{"missed_queue", &h.count.missedQueue}, {"late", &h.count.late},
+		{"missed_queue", &h.count.missedQueue}, {"late", &h.count.late}, {"hub_lost", &h.count.cut},
 	} {
 		app.Counter("hub_client_total", "Messages through hub: published here, received here; of a type nobody here handles on our own channels; "+
-			"dropped because no hub was there for too long, or did not keep up; whose handler failed; missed because this process, or a handler, did not keep up; answers that came too late.",
+			"dropped because no hub was there for too long, or did not keep up; whose handler failed; missed because this process, or a handler, did not keep up; answers that came too late. hub_lost: ways to a hub that have ended, with what was on them.",
 			map[string]string{"what": c.what}, func() float64 { return float64(c.n.Load()) })
 	}
 	return h

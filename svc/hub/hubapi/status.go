@@ -102,6 +102,7 @@ const maxLinks = 256
 func (h *Hub) describe(s *pb.ServiceStatus) *pb.ServiceStatus {
 	self := h.app.Self()
 	s.Svcid, s.Epoch, s.UnixMs = self.ID, self.Epoch, time.Now().UnixMilli()
+	s.Draining = s.Draining || h.app.Stopping()
 	s.Version, s.UptimeMs = basefx.Version(), time.Since(h.began).Milliseconds()
 	for _, l := range h.app.Links.All() {
 		s.Links = append(s.Links, l.ID)

@@ -172,7 +172,9 @@ func (s *Subscription) deliver(p *pb.HubPublish, via Via) {
 // missed tells who wants to know that messages are missing here.
 func (h *Hub) missed(n uint64) {
 	h.count.missedHub.Add(int64(n))
-	if n > 0 {
+	if n == 0 {
+		h.count.cut.Add(1)
+	} else {
 		h.log.Warn("this process does not keep up with the hub and misses messages", "messages", n)
 	}
 	h.mu.Lock()

@@ -3,9 +3,10 @@
 //
 // It keeps nothing that it could take along when it dies. Who is in a room is
 // kept by agents, as members of the group "room/NAME": a social that goes is
-// replaced by another, which is told the groups with the clients. Who is online,
-// agents say. Topics, history and private lines for who is not here are in the
-// database, and only what must not be lost waits for it.
+// replaced by another, which is told the groups with the clients; one that is
+// stopped hands them over without loss (Drain). Who is online, agents say. Topics,
+// history and private lines for who is not here are in the database, and only what
+// must not be lost waits for it.
 //
 // chat.go wires it and lists the handlers; say.go is what is said, rooms.go who
 // hears it; inbox.go hands over private lines that have waited, departures.go
@@ -19,14 +20,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/davyxu/cellmesh_demo/basefx"
 	"github.com/davyxu/cellmesh_demo/basefx/database"
 	"github.com/davyxu/cellmesh_demo/basefx/sanction"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/agent/agentapi"
 	"github.com/davyxu/cellmesh_demo/svc/hub/hubapi"
+	"github.com/davyxu/cellmesh_demo/svc/login/loginapi"
 	"github.com/davyxu/cellmesh_demo/svc/social/rules"
 	"github.com/davyxu/cellmesh_demo/svc/social/store"
 	"github.com/davyxu/cellmesh_demo/util/discovery"
@@ -45,6 +45,7 @@ type Social struct {
 	mutes    *sanction.Sanctions
 	words    wordList
 	ids      *rules.IDs
+	logins   *loginapi.Sessions
 	store    *store.Store
 	recorder *store.Recorder
 	failures *rarely.Log
@@ -52,7 +53,6 @@ type Social struct {
 
 	inbox      inbox
 	departures departures
-	saying     *semaphore.Weighted // of allSaying, one for each line that is being said; all when it is over
 
 	world, rooms, private, stored atomic.Int64 // lines said
 	fresh, old                    atomic.Int64 // clients here that get a LineACK, and that get a ChatACK
@@ -61,7 +61,7 @@ type Social struct {
 // New makes the social service and adds its flags. A new message gets its line
 // here.
 func New(fs *flag.FlagSet) basefx.Service {
-	s := &Social{mux: msgmux.New[*agentapi.Client](), failures: rarely.New(), saying: semaphore.NewWeighted(allSaying)}
+	s := &Social{mux: msgmux.New[*agentapi.Client](), failures: rarely.New()}
 	s.filter = &s.words
 	s.inbox.init()
 	s.database.Register(fs)
@@ -89,11 +89,11 @@ func (s *Social) Start(ctx context.Context, app *basefx.App) (err error) {
 	if s.ids, err = rules.NewIDs(app.Self().Index); err != nil {
 		return fmt.Errorf("-svcindex: %w", err)
 	}
-	db, err := database.Open(app, &s.database, store.Tables())
+	db, err := database.Open(app, &s.database, loginapi.SessionTables(), store.Tables())
 	if err != nil {
 		return err
 	}
-	s.store = store.New(db)
+	s.logins, s.store = loginapi.NewSessions(db), store.New(db)
 	s.recorder = store.NewRecorder(s.store, func() int { return s.settings.Get().HistoryLines }, app.Logger("history"))
 	app.Go("history", func(ctx context.Context) error { s.recorder.Run(ctx); return nil })
 	app.Go("sweep", s.sweep)
@@ -116,7 +116,7 @@ func (s *Social) metrics() {
 	}
 	s.app.Gauge("social_history_waiting", "Lines that wait to be written into the history.", nil, func() float64 { return float64(s.recorder.Waiting()) })
 	s.app.Counter("social_history_written_total", "Lines written into the history.", nil, func() float64 { return float64(s.recorder.Written()) })
-	s.app.Counter("social_history_dropped_total", "Lines and people not written, because too many waited or the database refused them.", nil,
+	s.app.Counter("social_history_dropped_total", "Lines not written, because too many waited or the database refused them.", nil,
 		func() float64 { return float64(s.recorder.Dropped()) })
 	s.app.Counter("social_inbox_dropped_total", "Players whose private lines wait for the next login, because too many had some.", nil,
 		func() float64 { return float64(s.inbox.dropped.Load()) })
@@ -134,7 +134,6 @@ func (s *Social) Opened(_ context.Context, c *agentapi.Client) error {
 		c.Data = s.kindOf(who)
 		s.kindOf(who).Add(1)
 	}
-	s.recorder.Seen(store.Person{UID: who.UID, Name: who.Name})
 	s.inbox.look(who.UID, time.Now(), 0)
 	return nil
 }
@@ -162,6 +161,15 @@ func (s *Social) kindOf(who agentapi.Identity) *atomic.Int64 {
 		return &s.old
 	}
 	return &s.fresh
+}
+
+// Drain hands everything over to other socials: what has come is done, and what
+// comes then waits for them. It takes milliseconds.
+func (s *Social) Drain(ctx context.Context) error {
+	s.tellAllGone(ctx)
+	err := s.clients.Retire(ctx)
+	s.inbox.finish(ctx)
+	return err
 }
 
 // sweep forgets what is too old, now and then.

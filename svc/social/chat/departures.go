@@ -125,6 +125,22 @@ func (s *Social) tellDepartures(ctx context.Context) error {
 	}
 }
 
+// lastTold bounds how long a social that stops tells who has left: its clients' messages
+// go on meanwhile, but it has little time.
+const lastTold = 2 * time.Second
+
+// tellAllGone tells rooms who has left, without grace: nobody would tell it later.
+func (s *Social) tellAllGone(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lastTold)
+	defer cancel()
+	var all errgroup.Group
+	all.SetLimit(askAtOnce)
+	for room, gone := range s.departures.due(time.Now()) {
+		all.Go(func() error { s.tellGone(ctx, room, gone); return nil })
+	}
+	all.Wait()
+}
+
 // tellGone tells a room who has left: those who are no longer among its members.
 func (s *Social) tellGone(ctx context.Context, room string, gone map[string]departure) {
 	members, err := s.clients.Members(ctx, groupOf(room))

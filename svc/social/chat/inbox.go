@@ -33,6 +33,8 @@ const (
 // some time, because a player may come just then.
 type inbox struct {
 	wake    chan struct{} // holds one
+	last    chan struct{} // closed: the rest is another social's
+	over    chan struct{} // closed when that is settled
 	dropped atomic.Int64  // players of more than may be looked after
 
 	mu    sync.Mutex
@@ -46,7 +48,7 @@ type look struct {
 }
 
 func (b *inbox) init() {
-	b.wake = make(chan struct{}, 1)
+	b.wake, b.last, b.over = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	b.looks = map[string]look{}
 }
 
@@ -95,6 +97,29 @@ func (b *inbox) due(now time.Time) (due []string, next time.Time) {
 	return due, next
 }
 
+// rest are those who may be coming while lines are stored for them here, and whom
+// nobody looks after: whoever gets their client may have looked before.
+func (b *inbox) rest(now time.Time) (uids []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for uid, l := range b.looks {
+		if !l.busy && l.until.After(now) {
+			uids = append(uids, uid)
+		}
+	}
+	return uids
+}
+
+// finish returns when nothing is handed over any more. Once, after the last line
+// was stored here.
+func (b *inbox) finish(ctx context.Context) {
+	close(b.last)
+	select {
+	case <-b.over:
+	case <-ctx.Done():
+	}
+}
+
 // done ends a look. again is when to look again; the zero time leaves it to what
 // was asked for.
 func (b *inbox) done(uid string, now, again time.Time) {
@@ -130,11 +155,17 @@ func (s *Social) handOver(ctx context.Context) error {
 	defer timer.Stop()
 	var all errgroup.Group
 	all.SetLimit(lookAtOnce)
+	defer close(s.inbox.over)
 	defer all.Wait()
 	for {
 		select {
 		case <-s.inbox.wake:
 		case <-timer.C:
+		case <-s.inbox.last:
+			for _, uid := range s.inbox.rest(time.Now()) {
+				all.Go(func() error { s.handOverTo(ctx, uid); return nil })
+			}
+			return nil
 		case <-ctx.Done():
 			return nil
 		}

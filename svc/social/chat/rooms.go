@@ -139,7 +139,27 @@ func (s *Social) setTopic(ctx context.Context, c *agentapi.Client, req *pb.Topic
 	}
 	ack.Topic = text
 	s.system(req.Room, who.UID, nameOf(who), what)
+	s.tellTopic(ctx, req.Room, text)
 	return nil
+}
+
+// tellTopic tells a room its topic, unless that is the one it was told last. Another
+// social may have set it at the same time: then ours may have been the first to be
+// stored and the last to be told. Agents answer behind what they were told before:
+// whatever is stored after that is told after ours, too.
+func (s *Social) tellTopic(ctx context.Context, room, told string) {
+	for {
+		_, _ = s.clients.CountMembers(ctx, groupOf(room)) // one that does not answer has its own troubles
+		topic, err := s.store.Topic(ctx, room)
+		if err != nil || topic == told {
+			return
+		}
+		if told = topic; topic == "" {
+			s.system(room, "", "", "there is no topic")
+		} else {
+			s.system(room, "", "", "the topic is: "+topic)
+		}
+	}
 }
 
 // maxPlayers is how many players one answer names.

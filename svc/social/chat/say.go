@@ -19,23 +19,6 @@ const lines = uint32(pb.VerifyREQ_Lines)
 // maxRequestID is the longest request ID in bytes.
 const maxRequestID = 64
 
-// allSaying is more than ever say something at the same time.
-const allSaying = 1 << 40
-
-// Drain lets what is being said reach all agents while there are links to them:
-// links end one after the other, what was acknowledged must not find some of them
-// closed, and what is said through another social then must not overtake it. An
-// agent answers a question, whatever it is, behind what it was sent before.
-func (s *Social) Drain(ctx context.Context) error {
-	if err := s.saying.Acquire(ctx, allSaying); err != nil {
-		return err
-	}
-	if _, err := s.clients.CountMembers(ctx, groupOf("lobby")); err != nil {
-		s.failed("an agent may not have heard what was said last", agentapi.Identity{}, err)
-	}
-	return nil
-}
-
 // chat shows a line to everybody, its sender too.
 func (s *Social) chat(ctx context.Context, c *agentapi.Client, req *pb.ChatREQ) error {
 	text, err := s.pass(ctx, c.Who(), req.Content, s.settings.Get().TextMax)
@@ -47,10 +30,6 @@ func (s *Social) chat(ctx context.Context, c *agentapi.Client, req *pb.ChatREQ) 
 
 // say shows a line to whom it is for.
 func (s *Social) say(ctx context.Context, c *agentapi.Client, req *pb.SayREQ) error {
-	if !s.saying.TryAcquire(1) {
-		return nil // too late: it is not acknowledged, as if it had come when we are gone
-	}
-	defer s.saying.Release(1)
 	ack := &pb.SayACK{RequestId: req.RequestId}
 	show, err := s.sayTo(ctx, c, req, ack)
 	if err != nil {
@@ -198,7 +177,7 @@ func forOne(u agentapi.User, l store.Line) pb.Message {
 
 // keep stores a line for a player who is not online.
 func (s *Social) keep(ctx context.Context, to string, l store.Line) error {
-	known, err := s.recorder.Known(ctx, to)
+	known, err := s.logins.Known(ctx, to)
 	if err == nil && !known {
 		return msgmux.Refuse(pb.ResultCode_PlayerUnknown, "nobody called %.64q was ever here", to)
 	}

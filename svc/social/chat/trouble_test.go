@@ -10,15 +10,14 @@ import (
 
 	"github.com/davyxu/cellmesh_demo/basefx/sanction"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
-	"github.com/davyxu/cellmesh_demo/svc/social/store"
 	"github.com/davyxu/cellmesh_demo/tool/cluster"
-	"github.com/davyxu/cellmesh_demo/util/sqldb"
 )
 
 // talker says lines, one after the other: to everybody, in the room, to a friend.
 type talker struct {
 	*person
 	friend string
+	alone  bool // says some lines in a room of its own
 	acks   chan *pb.SayACK
 
 	said  int
@@ -67,8 +66,14 @@ func (p *talker) talk(wait time.Duration) bool {
 
 // hears reports whether the person is to hear line n of the talker.
 func (p *talker) hears(from *talker, n int) bool {
+	if from.isAlone(n) {
+		return from == p
+	}
 	return n%3 != 1 || from == p || from.friend == p.uid
 }
+
+// isAlone reports whether only the talker hears line n.
+func (p *talker) isAlone(n int) bool { return p.alone && n%10 == 9 }
 
 // Two socials, three agents, five clients; hub and both socials are restarted in
 // the middle. No line comes twice or in the wrong order, what was acknowledged
@@ -204,22 +209,9 @@ func TestOfflineOnce(t *testing.T) {
 	s := newSite(t, 2, 2)
 	s.lift(t)
 	alice, carol := s.enter(t, "alice", 0, new), s.enter(t, "carol", 1, new)
-	db, err := sqldb.Open(s.Database, sqldb.Options{}, store.Tables())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	if err := db.Prepare(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	people := store.New(db)
 	for round := range 6 {
 		uid := fmt.Sprint("bob", round)
 		bob := s.enter(t, uid, round%2, new)
-		cluster.Eventually(t, uid+" is known", func() bool {
-			known, err := people.Known(t.Context(), uid)
-			return known && err == nil
-		})
 		bob.conn.Close()
 		s.here(t, 2)
 		const lines = 15
@@ -278,6 +270,61 @@ func TestOfflineOnce(t *testing.T) {
 		again.asks(&pb.LeaveREQ{}, "leave : NotInRoom")
 		again.conn.Close()
 		s.here(t, 2)
+	}
+}
+
+// Several set the topic of a room at once, through two socials: what everybody has
+// been told in the end is what the topic is.
+func TestTopicsAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 2, 2)
+	s.LiftRates()
+	var people []*person
+	for i, uid := range []string{"a", "b", "c", "d"} {
+		p := s.enter(t, uid, i%2, new)
+		s.here(t, i+1)
+		p.send(&pb.JoinREQ{Room: "lobby"})
+		people = append(people, p)
+	}
+	const topics = 10
+	count := func(p *person, id uint16) (n int) {
+		for _, m := range p.got() {
+			if m.MsgID() == id {
+				n++
+			}
+		}
+		return n
+	}
+	for _, p := range people {
+		cluster.Eventually(t, p.uid+" is in", func() bool { return count(p, pb.JoinACKID) == 1 })
+	}
+	for n := range topics {
+		for _, p := range people {
+			p.send(&pb.TopicREQ{Room: "lobby", Topic: fmt.Sprint(p.uid, n)})
+		}
+	}
+	for _, p := range people { // an answer comes when all is told
+		cluster.Eventually(t, p.uid+" is answered", func() bool { return count(p, pb.TopicACKID) == topics })
+	}
+	late := s.enter(t, "late", 0, new)
+	late.send(&pb.JoinREQ{Room: "lobby"})
+	cluster.Eventually(t, "late is in", func() bool { return count(late, pb.JoinACKID) == 1 })
+	var topic string
+	for _, m := range late.got() {
+		if ack, is := m.(*pb.JoinACK); is {
+			topic = ack.Topic
+		}
+	}
+	for _, p := range people {
+		var last string
+		cluster.Eventually(t, p.uid+" is told of the topic", func() bool {
+			for _, m := range p.got() {
+				if ack, is := m.(*pb.LineACK); is && strings.Contains(ack.Lines[0].Text, "topic") {
+					last = ack.Lines[0].Text
+				}
+			}
+			return strings.HasSuffix(last, ": "+topic)
+		})
 	}
 }
 

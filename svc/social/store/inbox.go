@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"slices"
 	"time"
 
@@ -87,18 +86,4 @@ func (s *Store) inbox(ctx context.Context, what, query string, args ...any) erro
 		_, err := tx.ExecContext(ctx, query, args...)
 		return err
 	}))
-}
-
-// Known reports whether somebody of that uid was ever here.
-func (s *Store) Known(ctx context.Context, uid string) (known bool, err error) {
-	err = s.db.Read(ctx, func(ctx context.Context, tx sqldb.Tx) error {
-		var one int
-		err := tx.QueryRowContext(ctx, "SELECT 1 FROM chat_people WHERE uid = $1", uid).Scan(&one)
-		known = err == nil
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		return err
-	})
-	return known, about("look for player", err)
 }

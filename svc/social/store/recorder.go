@@ -14,11 +14,8 @@ import (
 	"github.com/davyxu/cellmesh_demo/util/sqldb"
 )
 
-// What waits to be written, at most. What comes on top is dropped, and counted.
-const (
-	maxLines  = 20_000
-	maxPeople = 100_000
-)
+// maxLines wait to be written, at most. What comes on top is dropped, and counted.
+const maxLines = 20_000
 
 // recordEvery is the time between two writes; recordRetry that after one that
 // failed; recordPatience how long one may wait for the database, the last one too.
@@ -28,7 +25,7 @@ const (
 	recordPatience = 5 * time.Second
 )
 
-// Recorder writes lines and people behind. To add does not wait for anything.
+// Recorder writes lines behind. To add does not wait for anything.
 // One goroutine has to Run it.
 //
 // Of a room no more lines wait than its history keeps: the others would be cut
@@ -45,8 +42,7 @@ type Recorder struct {
 	mu      sync.Mutex
 	rooms   map[string][]Line // that wait, by room, in the order of their IDs but for few
 	lines   int               // in rooms
-	people  map[string]string // that wait: names by uid
-	writing Batch             // under way
+	writing []Line            // under way
 
 	dropped atomic.Int64
 	written atomic.Int64
@@ -55,7 +51,7 @@ type Recorder struct {
 // NewRecorder makes a Recorder; keep is how many lines of a room are kept, 1 at
 // least.
 func NewRecorder(s *Store, keep func() int, log *slog.Logger) *Recorder {
-	return &Recorder{store: s, keep: keep, log: log, every: recordEvery, wake: make(chan struct{}, 1), rooms: map[string][]Line{}, people: map[string]string{}}
+	return &Recorder{store: s, keep: keep, log: log, every: recordEvery, wake: make(chan struct{}, 1), rooms: map[string][]Line{}}
 }
 
 // Said adds a line.
@@ -83,22 +79,6 @@ func (r *Recorder) Said(l Line) {
 	r.signal()
 }
 
-// Seen adds somebody who is here.
-func (r *Recorder) Seen(p Person) {
-	r.mu.Lock()
-	_, known := r.people[p.UID]
-	full := !known && len(r.people) >= maxPeople
-	if !full {
-		r.people[p.UID] = p.Name
-	}
-	r.mu.Unlock()
-	if full {
-		r.dropped.Add(1)
-		return
-	}
-	r.signal()
-}
-
 func (r *Recorder) signal() {
 	select {
 	case r.wake <- struct{}{}:
@@ -106,8 +86,8 @@ func (r *Recorder) signal() {
 	}
 }
 
-// Dropped is how many lines and people were not written, because too many waited
-// or the database refused them.
+// Dropped is how many lines were not written, because too many waited or the
+// database refused them.
 func (r *Recorder) Dropped() int64 { return r.dropped.Load() }
 
 // Written is how many lines were written.
@@ -117,7 +97,7 @@ func (r *Recorder) Written() int64 { return r.written.Load() }
 func (r *Recorder) Waiting() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.lines + len(r.writing.Lines)
+	return r.lines + len(r.writing)
 }
 
 // History is that of the Store, with the lines that wait here. If the database is
@@ -125,7 +105,7 @@ func (r *Recorder) Waiting() int {
 func (r *Recorder) History(ctx context.Context, room string, before uint64, limit int) ([]Line, error) {
 	r.mu.Lock() // before the store is asked: what is written meanwhile is found twice
 	lines := slices.Clone(r.rooms[room])
-	for _, l := range r.writing.Lines {
+	for _, l := range r.writing {
 		if l.Room == room {
 			lines = append(lines, l)
 		}
@@ -139,18 +119,6 @@ func (r *Recorder) History(ctx context.Context, room string, before uint64, limi
 	slices.SortFunc(lines, func(a, b Line) int { return cmp.Compare(a.ID, b.ID) })
 	lines = slices.CompactFunc(lines, func(a, b Line) bool { return a.ID == b.ID })
 	return lines[max(0, len(lines)-limit):], err
-}
-
-// Known is that of the Store, with the people who wait here.
-func (r *Recorder) Known(ctx context.Context, uid string) (bool, error) {
-	r.mu.Lock()
-	_, known := r.people[uid]
-	known = known || slices.ContainsFunc(r.writing.People, func(p Person) bool { return p.UID == uid })
-	r.mu.Unlock()
-	if known {
-		return true, nil
-	}
-	return r.store.Known(ctx, uid)
 }
 
 // Run writes until ctx is done, and then what waits.
@@ -181,27 +149,23 @@ func (r *Recorder) write(ctx context.Context) error {
 	r.mu.Lock()
 	for _, room := range slices.Sorted(maps.Keys(r.rooms)) {
 		lines := r.rooms[room]
-		r.writing.Lines = append(r.writing.Lines, lines[max(0, len(lines)-keep):]...)
-	}
-	for uid, name := range r.people {
-		r.writing.People = append(r.writing.People, Person{uid, name})
+		r.writing = append(r.writing, lines[max(0, len(lines)-keep):]...)
 	}
 	clear(r.rooms)
-	clear(r.people)
 	r.lines = 0
 	b := r.writing
 	r.mu.Unlock()
-	if len(b.Lines)+len(b.People) == 0 {
+	if len(b) == 0 {
 		return nil
 	}
 	err := r.store.Record(ctx, b, keep)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.writing = Batch{}
+	r.writing = nil
 	switch {
 	case err == nil:
 		r.away = false
-		r.written.Add(int64(len(b.Lines)))
+		r.written.Add(int64(len(b)))
 		return nil
 	case errors.Is(err, sqldb.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		r.back(b, keep)
@@ -210,17 +174,17 @@ func (r *Recorder) write(ctx context.Context) error {
 		}
 		r.away = true
 	default:
-		r.dropped.Add(int64(len(b.Lines) + len(b.People)))
-		r.log.Error("lines of chat are not written, and lost from the history", "lines", len(b.Lines), "people", len(b.People), "err", err)
+		r.dropped.Add(int64(len(b)))
+		r.log.Error("lines of chat are not written, and lost from the history", "lines", len(b), "err", err)
 	}
 	return err
 }
 
 // back puts a batch back in front of what has come meanwhile. The caller holds
 // mu.
-func (r *Recorder) back(b Batch, keep int) {
+func (r *Recorder) back(b []Line, keep int) {
 	old := map[string][]Line{}
-	for _, l := range b.Lines {
+	for _, l := range b {
 		old[l.Room] = append(old[l.Room], l)
 	}
 	for room, lines := range old {
@@ -228,10 +192,5 @@ func (r *Recorder) back(b Batch, keep int) {
 		all = all[max(0, len(all)-keep):]
 		r.lines += len(all) - len(r.rooms[room])
 		r.rooms[room] = all
-	}
-	for _, p := range b.People {
-		if _, newer := r.people[p.UID]; !newer {
-			r.people[p.UID] = p.Name
-		}
 	}
 }

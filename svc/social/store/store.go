@@ -1,5 +1,7 @@
 // Package store keeps what chat must remember: the newest lines of each room,
-// its topic, who was ever here, and private lines that wait for their receiver.
+// its topic, and private lines that wait for their receiver. (The table chat_people
+// is left for socials of an older version that run beside: who was ever here,
+// loginapi knows.)
 //
 // Topics and private lines are on the disk when they are acknowledged. Lines of
 // rooms are written behind ([Recorder]): to say something does not wait for the
@@ -35,9 +37,6 @@ type Line struct {
 	Text string
 }
 
-// Person is somebody who is here, or was.
-type Person struct{ UID, Name string }
-
 //go:embed tables/*.sql
 var tables embed.FS
 
@@ -51,25 +50,12 @@ type Store struct{ db *sqldb.DB }
 // New uses a database that was opened with Tables.
 func New(db *sqldb.DB) *Store { return &Store{db} }
 
-// Batch is what was written behind.
-type Batch struct {
-	Lines  []Line
-	People []Person
-}
-
-// Record stores a batch. What is there already stays. Of each room of the batch
-// the newest keep lines are left.
-func (s *Store) Record(ctx context.Context, b Batch, keep int) error {
-	err := s.db.Write(ctx, func(ctx context.Context, tx sqldb.Tx) error {
-		for _, p := range b.People {
-			if _, err := tx.ExecContext(ctx, `
-				INSERT INTO chat_people (uid, name) VALUES ($1, $2) ON CONFLICT (uid) DO UPDATE SET name = excluded.name`, p.UID, p.Name); err != nil {
-				return err
-			}
-		}
-		return record(ctx, tx, b.Lines, keep)
-	})
-	return about("store chat", err)
+// Record stores lines. What is there already stays. Of each of their rooms the
+// newest keep lines are left.
+func (s *Store) Record(ctx context.Context, lines []Line, keep int) error {
+	return about("store chat", s.db.Write(ctx, func(ctx context.Context, tx sqldb.Tx) error {
+		return record(ctx, tx, lines, keep)
+	}))
 }
 
 // scan reads all rows.

@@ -19,9 +19,9 @@ func TestHistory(t *testing.T) {
 	file := temp(t)
 	s, other := open(t, file), open(t, file)
 	for i := range 10 { // in batches of two
-		check(t, s.Record(t.Context(), Batch{Lines: []Line{line(2*i+1, "lobby"), line(2*i+2, "lobby")}}, 6))
+		check(t, s.Record(t.Context(), []Line{line(2*i+1, "lobby"), line(2*i+2, "lobby")}, 6))
 	}
-	check(t, other.Record(t.Context(), Batch{Lines: []Line{line(5, ""), line(20, "lobby"), line(17, "lobby")}}, 6)) // two are there
+	check(t, other.Record(t.Context(), []Line{line(5, ""), line(20, "lobby"), line(17, "lobby")}, 6)) // two are there
 	for _, c := range []struct {
 		room   string
 		before uint64
@@ -172,7 +172,7 @@ func TestClaimRace(t *testing.T) {
 
 func TestSweep(t *testing.T) {
 	s := open(t, temp(t))
-	check(t, s.Record(t.Context(), Batch{Lines: []Line{line(1, "old"), line(1, "lobby"), line(5, "lobby")}}, 10))
+	check(t, s.Record(t.Context(), []Line{line(1, "old"), line(1, "lobby"), line(5, "lobby")}, 10))
 	for _, room := range []string{"old", "lobby"} {
 		check(t, s.SetTopic(t.Context(), room, "topic", noon))
 	}
