@@ -25,6 +25,7 @@ import (
 
 	"github.com/davyxu/cellmesh_demo/basefx"
 	"github.com/davyxu/cellmesh_demo/svc/client/clientapi"
+	"github.com/davyxu/cellmesh_demo/svc/game/gameapi"
 	"github.com/davyxu/cellmesh_demo/svc/robot/player"
 	"github.com/davyxu/cellmesh_demo/svc/robot/robotapi"
 	"github.com/davyxu/cellmesh_demo/svc/robot/scenario"
@@ -51,6 +52,8 @@ type Crew struct {
 	idlers  int           // got in
 	guests  atomic.Int64  // idle ones, and those who come and go, that are there now
 	entered time.Duration // getting in took so long
+	before  uint64        // memory, then
+	ledger  *gameapi.Ledger
 
 	interrupted chan struct{} // closed by Drain
 	done        chan struct{} // closed when err is set
@@ -75,6 +78,11 @@ func (c *Crew) Start(_ context.Context, app *basefx.App) error {
 	}
 	if c.progress, err = newProgress(c.flags.progress, c.out, c.flags.scenario, c.flags.lasts); err != nil {
 		return fmt.Errorf("-progress: %w", err)
+	}
+	for _, file := range []struct{ flag, name string }{{"json", c.flags.json}, {"plot", c.flags.plot}} {
+		if err := writable(file.name); err != nil { // better to hear now than after an hour
+			return fmt.Errorf("-%s: %w", file.flag, err)
+		}
 	}
 	if c.sources, err = parseSources(c.flags.source); err != nil {
 		return fmt.Errorf("-source: %w", err)
@@ -142,16 +150,21 @@ func (c *Crew) perform(ctx context.Context, background *sync.WaitGroup) error {
 	if c.scenario.Visit != nil {
 		return c.performVisits(ctx, entering)
 	}
+	c.before = memory()
+	d, err := c.newDoor(entering)
+	if err != nil {
+		return unlessInterrupted(entering, err)
+	}
 	start := time.Now()
-	c.conns = c.enterAll(ctx, entering)
+	c.conns = c.enterAll(ctx, entering, d)
 	c.entered = time.Since(start)
 	if c.online+c.idlers == 0 {
-		errors := c.tally.Errors()
-		if len(errors) == 0 {
-			return nil // interrupted
-		}
-		return fmt.Errorf("no robot got in: %s (%s)", errors[0].Example, errors[0].Code)
+		return c.nobody()
 	}
+	if err := c.openLedger(ctx); err != nil {
+		return fmt.Errorf("-database: %w", err)
+	}
+	defer c.closeLedger()
 	c.progress.phase(robotapi.Online, c.online+c.idlers, f.n+f.idle)
 	for _, r := range c.robots {
 		r.Begin()
@@ -159,6 +172,23 @@ func (c *Crew) perform(ctx context.Context, background *sync.WaitGroup) error {
 	m := c.watch()
 	c.settle()
 	return c.conclude(ctx, m)
+}
+
+// nobody is the error of a run that no robot got into, nil if it was interrupted.
+func (c *Crew) nobody() error {
+	errors := c.tally.Errors()
+	if len(errors) == 0 {
+		return nil
+	}
+	return fmt.Errorf("no robot got in: %s (%s)", errors[0].Example, errors[0].Code)
+}
+
+// unlessInterrupted is err, nil if somebody did not want to wait for entering.
+func unlessInterrupted(entering context.Context, err error) error {
+	if entering.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // settle has the robots send nothing more, waits for what they are owed, has

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -44,13 +45,8 @@ type door struct {
 // enterAll makes the robots and gets them and the idle ones in, robots first.
 // It returns the connections of those who got in, which live as long as ctx;
 // entering is over when no more shall.
-func (c *Crew) enterAll(ctx, entering context.Context) []*clientapi.Conn {
+func (c *Crew) enterAll(ctx, entering context.Context, d *door) []*clientapi.Conn {
 	f := &c.flags
-	d, err := c.newDoor(entering)
-	if err != nil {
-		c.tally.Error("find login", err.Error())
-		return nil
-	}
 	for i := range f.n {
 		c.robots = append(c.robots, player.New(c.run, i, c.scenario.Play))
 	}
@@ -189,19 +185,27 @@ func (d *door) enter(ctx context.Context, i int, h clientapi.Handler) *clientapi
 	return conn
 }
 
-// awaitLogin waits until discovery shows a login.
+// awaitLogin waits until discovery shows a login, and tells if that takes a
+// while.
 func (d *door) awaitLogin(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, findTimeout)
 	defer cancel()
+	patient, stop := context.WithTimeout(ctx, time.Second)
+	defer stop()
 	for d.loginAddr() == "" {
 		rev := d.registry.Snapshot().Revision()
-		if _, err := d.registry.Wait(ctx, rev); err == nil {
+		if _, err := d.registry.Wait(patient, rev); err == nil {
 			continue
 		}
+		err := errors.New("no login is ready (or give -login=host:port)")
 		if rev == 0 {
-			return fmt.Errorf("no memsd at %s (start it, or give -login=host:port)", d.crew.app.Flags.SDAddr)
+			err = fmt.Errorf("no memsd at %s (start it, or give -login=host:port)", d.crew.app.Flags.SDAddr)
 		}
-		return errors.New("no login is ready (or give -login=host:port)")
+		if ctx.Err() != nil {
+			return err
+		}
+		d.crew.progress.note("waiting: " + err.Error())
+		patient = ctx
 	}
 	return nil
 }
@@ -233,6 +237,8 @@ func enterCode(step string, err error) string {
 		return fmt.Sprintf("%s refused: %v", refused.What, refused.Code)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return step + ": connection refused"
+	case errors.Is(err, syscall.EADDRNOTAVAIL) && strings.Contains(err.Error(), "bind:"):
+		return step + ": this machine does not have that -source address"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return step + ": no local port left, give more -source addresses"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):

@@ -143,7 +143,7 @@ func TestFaultsAreCaught(t *testing.T) {
 		{"double a reply", on(say, double), "chat", 1, doubled},
 		{"in another's name", on(line, retold(func(l *pb.LineACK_Line) { l.From = "somebody" })), "chat", 1, lineMissing + ", " + lineWrong},
 		{"another text", on(line, retold(func(l *pb.LineACK_Line) { l.Text = "x" + l.Text })), "chat", 1, lineMissing + ", " + lineWrong},
-		{"never said", on(line, retold(func(l *pb.LineACK_Line) { l.Text = strings.Replace(l.Text, "]", "9999]", 1) })), "chat", 1, lineMissing + ", " + lineWrong},
+		{"never said", on(line, retold(func(l *pb.LineACK_Line) { l.Text = l.Text + "9999" })), "chat", 1, lineMissing + ", " + lineWrong},
 		{"heard though refused", on(say, refuse), "chat", 1, lineWrong},
 
 		{"close without a reason", on(echo, func(c *foreignClient, _ []byte) [][]byte { c.Close(nil); return nil }), "echo", 1, robotapi.CloseUnexplained},

@@ -60,7 +60,11 @@ func New(fs *flag.FlagSet) basefx.Service {
 	fs.IntVar(&f.idle, "idle", 0, "further connections that are verified and then only heartbeat")
 	fs.IntVar(&f.inflight, "inflight", 0, fmt.Sprintf("most requests under way per robot (default 1, with -rate %d)", maxOpenInFlight))
 	fs.Float64Var(&f.rate, "rate", 0, "requests a second per robot, whatever becomes of them; 0 sends the next when one is answered")
-	fs.DurationVar(&f.think, "think", ownThink, "about how long a robot thinks before that; negative leaves it to the scenario")
+	f.think = ownThink
+	fs.Func("think", "about how long a robot thinks before that; without it as the scenario has it", func(s string) (err error) {
+		f.think, err = time.ParseDuration(s)
+		return err
+	})
 	fs.IntVar(&f.size, "size", 64, "bytes of content, of echo and broadcast")
 	fs.Uint64Var(&f.seed, "seed", 1, "makes a run repeat: contents and choices follow from it")
 	fs.UintVar(&f.ackID, "ackid", uint(pb.EchoACKID), "message ID of the reply to EchoREQ, for a foreign server")
@@ -97,6 +101,9 @@ func (c *Crew) check() error {
 			f.inflight = maxOpenInFlight
 		}
 	}
+	if f.rate > 0 && f.think > 0 {
+		return fmt.Errorf("-rate=%v -think=%v: one of the two, a rate leaves no time to think", f.rate, f.think)
+	}
 	if f.think < 0 {
 		f.think = c.scenario.Think
 	}
@@ -119,6 +126,8 @@ func (c *Crew) check() error {
 		return fmt.Errorf("-commtype=%s: tcp or ws", f.commType)
 	case c.scenario.Visit != nil && (f.n == 0 || f.idle > 0):
 		return fmt.Errorf("-scenario=%s: its robots come and go, -idle has no place there", f.scenario)
+	case c.scenario.Visit != nil && f.database != "":
+		return fmt.Errorf("-scenario=%s: its robots change nothing, -database has no place there", f.scenario)
 	case f.scenario == "login" && f.noToken:
 		return fmt.Errorf("-scenario=login: -noverify-token has no place there")
 	case f.noToken && f.agent == "":

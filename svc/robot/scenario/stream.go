@@ -52,28 +52,28 @@ type line struct {
 	number  uint64 // of this sender in this channel, from 1
 }
 
-// text is the line as it is said. run is Run.ID.
+// markRun is how much of Run.ID a mark has.
+const markRun = 5
+
+// text is the line as it is said, with a mark that people can pass over:
+// "well played #3fx7q-12r7". run is Run.ID.
 func (l line) text(run string) string {
 	phrase := phrases[(uint64(l.sender)*7+l.number*3)%uint64(len(phrases))]
-	return fmt.Sprintf("%s [%s %d %c %d]", phrase, run, l.sender, channelLetters[l.channel], l.number)
+	return fmt.Sprintf("%s #%s-%d%c%d", phrase, run[:markRun], l.sender, channelLetters[l.channel], l.number)
 }
 
 func (l line) String() string { return fmt.Sprintf("line #%d %v", l.number, l.channel) }
 
 // parseLine reads the mark of a line. ok is false if it is not of this run.
 func parseLine(run, text string) (l line, ok bool) {
-	at := strings.LastIndex(text, "["+run+" ")
-	if at < 0 || !strings.HasSuffix(text, "]") {
+	_, mark, ok := strings.Cut(text, "#"+run[:markRun]+"-")
+	at := strings.IndexAny(mark, channelLetters)
+	if !ok || at < 0 {
 		return l, false
 	}
-	parts := strings.Split(text[at+1:len(text)-1], " ")
-	if len(parts) != 4 || len(parts[2]) != 1 {
-		return l, false
-	}
-	sender, err := strconv.Atoi(parts[1])
-	number, nerr := strconv.ParseUint(parts[3], 10, 64)
-	c := strings.Index(channelLetters, parts[2])
-	return line{sender, channel(c), number}, err == nil && nerr == nil && c >= 0 && sender >= 0
+	sender, err := strconv.ParseUint(mark[:at], 10, 31)
+	number, nerr := strconv.ParseUint(mark[at+1:], 10, 64)
+	return line{int(sender), channel(strings.IndexByte(channelLetters, mark[at])), number}, err == nil && nerr == nil
 }
 
 // talks are all streams of lines of a run.

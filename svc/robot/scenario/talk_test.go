@@ -125,8 +125,8 @@ func TestRoomLinesFromJoining(t *testing.T) {
 
 func FuzzParseLine(f *testing.F) {
 	f.Add(line{7, toRoom, 12}.text("abcdefgh"))
-	f.Add("[abcdefgh 1 w 1]")
-	f.Add("[abcdefgh -1 z 99999999999999999999]")
+	f.Add("#abcde-1w1")
+	f.Add("#abcde--1z99999999999999999999")
 	f.Fuzz(func(t *testing.T, text string) {
 		l, ok := parseLine("abcdefgh", text)
 		if !ok {
