@@ -2,8 +2,8 @@
 // while and tells how it went.
 //
 // crew.go is the program and its phases, flags.go its command line. enter.go is
-// how a robot gets in, visits.go those that come and go, source.go from which
-// addresses. watch.go measures while they play and progress.go tells it; report.go
+// how a robot gets in and returns.go how it comes back; guest.go are those that do
+// not play, visits.go those that come and go; source.go is from which addresses. watch.go measures while they play and progress.go tells it; report.go
 // is what is told at the end, plot.go the same as a page, ledger.go what the
 // game's ledger says about it. What only some systems have is in the files named
 // after them.
@@ -46,13 +46,16 @@ type Crew struct {
 	beats    clientapi.Beats
 	sources  sources
 
-	conns   []*clientapi.Conn
-	robots  []*player.Robot
-	online  int           // of them got in
-	idlers  int           // got in
-	guests  atomic.Int64  // idle ones, and those who come and go, that are there now
-	entered time.Duration // getting in took so long
-	before  uint64        // memory, then
+	robots  []*player.Robot   // their numbers are their indexes here
+	idle    []*guest          // theirs follow
+	conns   []*clientapi.Conn // by number: the last, nil for who did not get in
+	lost    chan int          // numbers of those who have to come back
+	away    atomic.Int64      // how many are still to
+	online  int               // of them got in
+	idlers  int               // got in
+	guests  atomic.Int64      // idle ones, and those who come and go, that are there now
+	entered time.Duration     // getting in took so long
+	before  uint64            // memory, then
 	ledger  *gameapi.Ledger
 
 	interrupted chan struct{} // closed by Drain
@@ -99,8 +102,11 @@ func (c *Crew) Start(_ context.Context, app *basefx.App) error {
 		c.err = c.perform(ctx, &background)
 		close(c.done)
 		leave()
+		background.Wait()
 		for _, conn := range c.conns {
-			<-conn.Done()
+			if conn != nil {
+				<-conn.Done()
+			}
 		}
 		c.stopped.Store(true)
 		app.Stop(c.err)
@@ -130,10 +136,14 @@ func (c *Crew) Drain(ctx context.Context) error {
 // left open; they and what runs in the background end with ctx.
 func (c *Crew) perform(ctx context.Context, background *sync.WaitGroup) error {
 	f := &c.flags
-	c.run = player.NewRun(player.Options{
+	o := player.Options{
 		Robots: f.n, UID: f.uid, InFlight: f.inflight, Rate: f.rate, Think: f.think, Size: f.size, Seed: f.seed,
-		EchoID: uint16(f.ackID), Keep: f.database != "",
-	}, &c.tally)
+		EchoID: uint16(f.ackID), Keep: f.database != "", Patience: f.patience, Chaos: f.chaos,
+	}
+	if f.reconnect && c.scenario.Visit == nil {
+		c.lost, o.Lost = make(chan int, f.n+f.idle), c.lose
+	}
+	c.run = player.NewRun(o, &c.tally)
 	background.Go(func() { c.run.Wheel.Run(ctx) })
 	c.beats.Every = f.beat
 	background.Go(func() { c.beats.Run(ctx) })
@@ -165,6 +175,7 @@ func (c *Crew) perform(ctx context.Context, background *sync.WaitGroup) error {
 		return fmt.Errorf("-database: %w", err)
 	}
 	defer c.closeLedger()
+	background.Go(func() { c.bringBack(ctx, d) })
 	c.progress.phase(robotapi.Online, c.online+c.idlers, f.n+f.idle)
 	for _, r := range c.robots {
 		r.Begin()

@@ -75,6 +75,33 @@ func sameStream(a, b []byte) bool {
 	return x.From == y.From && x.Room == y.Room && x.To == y.To
 }
 
+// hangUp ends the connection, with a reason, instead of a message: whether what it
+// answers was done the client cannot know.
+func hangUp(c *foreignClient, _ []byte) [][]byte {
+	c.reply(&pb.RejectACK{Code: pb.ResultCode_ShuttingDown})
+	c.Close(nil)
+	return nil
+}
+
+// cutOff is hangUp without a reason.
+func cutOff(c *foreignClient, _ []byte) [][]byte { c.Close(nil); return nil }
+
+// gap makes faults happen on connections that are hung up before a message of
+// that ID.
+func gap(id uint16, f faults) faults {
+	frame := f.frame
+	f.frame = func(c *foreignClient, is uint16, n int, b []byte) [][]byte {
+		switch {
+		case is == id && n == nth:
+			return hangUp(c, b)
+		case frame == nil:
+			return [][]byte{b}
+		}
+		return frame(c, is, n, b)
+	}
+	return f
+}
+
 // changing spoils a player after every nth change of a kind.
 func changing(id uint16, spoil func(p *foreignPlayer, before foreignPlayer)) faults {
 	return faults{change: func(p *foreignPlayer, before foreignPlayer, is uint16, n int) {
@@ -146,7 +173,13 @@ func TestFaultsAreCaught(t *testing.T) {
 		{"never said", on(line, retold(func(l *pb.LineACK_Line) { l.Text = l.Text + "9999" })), "chat", 1, lineMissing + ", " + lineWrong},
 		{"heard though refused", on(say, refuse), "chat", 1, lineWrong},
 
-		{"close without a reason", on(echo, func(c *foreignClient, _ []byte) [][]byte { c.Close(nil); return nil }), "echo", 1, robotapi.CloseUnexplained},
+		{"close without a reason", on(echo, cutOff), "echo", 1, robotapi.CloseUnexplained},
+
+		// What is broken over a gap, when a robot comes back and asks again.
+		{"hang up, and do again what comes again", gap(pb.ClaimACKID, faults{forgetful: true}), "grow", 1, more + ", " + money},
+		{"hang up, and forget an upgrade", gap(pb.ClaimACKID, changing(pb.UpgradeREQID, forget)), "grow", 1, lost + ", " + money},
+		{"hang up, and mint money", gap(pb.ClaimACKID, changing(claim, mint)), "grow", 1, money},
+		{"hang up, and drop a line", gap(say, on(line, drop)), "chat", 1, lineMissing},
 	} {
 		t.Run(fmt.Sprint(test.scenario, test.inflight, " ", test.name), func(t *testing.T) {
 			t.Parallel()

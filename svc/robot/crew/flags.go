@@ -25,6 +25,10 @@ type flags struct {
 	warmup time.Duration
 	grace  time.Duration
 
+	patience  time.Duration
+	reconnect bool
+	chaos     bool
+
 	login    string
 	agent    string
 	noToken  bool
@@ -71,6 +75,9 @@ func New(fs *flag.FlagSet) basefx.Service {
 	fs.DurationVar(&f.lasts, "for", 10*time.Second, "how long to measure; 0 goes on until interrupted")
 	fs.DurationVar(&f.warmup, "warmup", time.Second, "how long the robots play before measuring begins")
 	fs.DurationVar(&f.grace, "grace", 5*time.Second, "how long to wait at the end for replies still to come")
+	fs.DurationVar(&f.patience, "patience", 10*time.Second, "how long to wait for a reply, up to twice as long, before it is missing; 0 is until the end")
+	fs.BoolVar(&f.reconnect, "reconnect", true, "come back when the connection ends, unless that is meant for the robot (kicked, logged in elsewhere, banned)")
+	fs.BoolVar(&f.chaos, "chaos", false, "servers are killed meanwhile: an end without a reason and a reply that never comes are errors, not broken promises")
 	fs.StringVar(&f.login, "login", "", "address of login; empty finds it through memsd")
 	fs.StringVar(&f.agent, "agent", "", "address of the agent, instead of the one that login tells")
 	fs.BoolVar(&f.noToken, "noverify-token", false, "do not log in: verify at -agent with the uid as token, which only a foreign server takes")
@@ -118,8 +125,8 @@ func (c *Crew) check() error {
 		return fmt.Errorf("-size=%d: 0 to 60000, so that it fits a frame", f.size)
 	case f.ackID > 1<<16-1:
 		return fmt.Errorf("-ackid=%d: message IDs have 16 bits", f.ackID)
-	case f.lasts < 0 || f.warmup < 0 || f.grace < 0 || f.ramp < 0:
-		return fmt.Errorf("-for, -warmup, -grace and -ramp cannot be negative")
+	case f.lasts < 0 || f.warmup < 0 || f.grace < 0 || f.patience < 0 || f.ramp < 0:
+		return fmt.Errorf("-for, -warmup, -grace, -patience and -ramp cannot be negative")
 	case f.beat < time.Second:
 		return fmt.Errorf("-beat=%v: at least 1s", f.beat)
 	case f.commType != "tcp" && f.commType != "ws":

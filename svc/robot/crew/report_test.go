@@ -131,9 +131,10 @@ func TestGuest(t *testing.T) {
 		{nil, io.EOF, "closed: eof, 1 violations"},
 		{nil, context.Canceled, ", 0 violations"},
 	} {
-		c := &Crew{run: player.NewRun(player.Options{}, nil)}
-		c.guests.Add(1)
-		g := &guest{crew: c, uid: "robot7", idle: true}
+		c := &Crew{}
+		c.run = player.NewRun(player.Options{}, &c.tally)
+		g := &guest{crew: c, uid: "robot7", stays: true}
+		g.Online(nil)
 		if test.farewell != nil {
 			body, err := proto.Marshal(test.farewell)
 			if err != nil {

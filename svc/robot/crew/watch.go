@@ -52,7 +52,7 @@ func (c *Crew) watch() *meter {
 
 // pass waits until so long after start; for 0, if every second is worth
 // a call, until interrupted. It ends early when interrupted or when nobody is
-// online any more.
+// online any more, nor coming back.
 func (c *Crew) pass(lasts time.Duration, start time.Time, second func()) {
 	end := start.Add(lasts)
 	if lasts == 0 && second == nil {
@@ -74,10 +74,16 @@ func (c *Crew) pass(lasts time.Duration, start time.Time, second func()) {
 		if second != nil {
 			second()
 		}
-		if c.present() == 0 {
+		if c.allGone() {
 			return
 		}
 	}
+}
+
+// allGone reports whether nobody is online and nobody is coming back. It looks
+// twice, as somebody may have left, or may have come, between two looks.
+func (c *Crew) allGone() bool {
+	return c.away.Load() == 0 && c.present() == 0 && c.away.Load() == 0
 }
 
 // present is how many are online now, idle ones too.

@@ -30,6 +30,25 @@ type ear struct {
 // closedEar hears nothing that it must.
 const closedEar = math.MaxUint64
 
+// close ends listening when the robot is away. What did not come before lines that
+// did is lost.
+func (e *ear) close(r *player.Robot) {
+	_, sure := e.stream.numbers()
+	for _, n := range e.gaps {
+		if n <= sure && e.stream.mustHear(n, n) > 0 {
+			e.lost(r, n)
+		}
+	}
+	e.gaps, e.from = nil, closedEar
+}
+
+// again listens to what is said from now on; in a room when the robot has joined.
+func (e *ear) again() {
+	if e.channel != toRoom {
+		e.from, _ = e.stream.numbers()
+	}
+}
+
 // hear checks a line, and counts it if it was due.
 func (e *ear) hear(r *player.Robot, heard *tally.Op, l line, got *pb.LineACK_Line) {
 	f, said, due, known := e.stream.hear(l.number)

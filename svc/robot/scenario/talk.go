@@ -35,6 +35,7 @@ type talker struct {
 	talks  *talks
 	ears   []ear
 	in     bool // the room
+	joins  bool // it, and was not answered yet
 	asked  uint64
 	saying []saying // not answered
 	ops    struct{ join, say, hear, who *tally.Op }
@@ -51,13 +52,21 @@ func newTalker(r *player.Robot) *talker {
 	t.ops.join, t.ops.say, t.ops.hear, t.ops.who = r.Op("join"), r.Op("say"), r.Op("hear"), r.Op("who")
 	t.listen()
 	t.calls = player.NewCalls(r)
+	t.calls.Lost = t.lost
 	player.Hear(r, t.joined)
 	player.Hear(r, t.said)
 	player.Hear(r, t.told)
 	player.Hear(r, t.lines)
 	r.OnBegin(t.join)
+	r.OnLoss(func() {
+		for i := range t.ears {
+			t.ears[i].close(r)
+		}
+	})
+	r.OnReturn(t.returned)
 	r.OnRefused(pb.JoinREQID, func(pb.ResultCode) {
 		t.calls.Refused(pb.JoinREQID)
+		t.joins = false
 		r.After(player.AfterRefusal, t.join)
 	})
 	r.OnRefused(pb.WhoREQID, func(pb.ResultCode) {
@@ -88,6 +97,34 @@ func (t *talker) listen() {
 	}
 }
 
+// lost gives up what was not answered.
+func (t *talker) lost(id uint16, key string) {
+	switch id {
+	case pb.JoinREQID:
+		t.joins = false
+		t.join()
+		return
+	case pb.SayREQID:
+		if i := slices.IndexFunc(t.saying, func(s saying) bool { return s.id == key }); i >= 0 {
+			t.decide(t.saying[i], perhaps)
+			t.saying = slices.Delete(t.saying, i, i+1)
+		}
+	}
+	t.r.Again()
+}
+
+// returned listens anew, to what is said from now on.
+func (t *talker) returned() {
+	for _, s := range t.saying {
+		t.decide(s, perhaps)
+	}
+	t.saying, t.in, t.joins = nil, false, false
+	for i := range t.ears {
+		t.ears[i].again()
+	}
+	t.join()
+}
+
 // canSay reports whether the robot talks in that channel.
 func (t *talker) canSay(c channel) bool {
 	switch c {
@@ -100,6 +137,10 @@ func (t *talker) canSay(c channel) bool {
 }
 
 func (t *talker) join() {
+	if t.joins {
+		return
+	}
+	t.joins = true
 	t.calls.Ask(&pb.JoinREQ{Room: roomOf(t.r.Index)}, roomOf(t.r.Index), t.r.Now())
 }
 
@@ -108,6 +149,7 @@ func (t *talker) joined(m *pb.JoinACK) {
 	if !ok {
 		return
 	}
+	t.joins = false
 	if m.Result != pb.ResultCode_NoError {
 		t.r.Error(fmt.Sprintf("JoinREQ: %v", m.Result), m.Reason)
 		t.r.After(time.Second, t.join)
