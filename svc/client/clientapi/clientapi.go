@@ -151,13 +151,21 @@ func Login(ctx context.Context, addr string, cfg *Config) (Grant, error) {
 
 var errAnswered = errors.New("answered")
 
+// errServerClosed is io.EOF in words.
+var errServerClosed error = serverClosed{}
+
+type serverClosed struct{}
+
+func (serverClosed) Error() string        { return "the server closed the connection" }
+func (serverClosed) Is(target error) bool { return target == io.EOF }
+
 // ended puts the end of a connection into words.
 func ended(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.Is(err, io.EOF):
-		return errors.New("the server closed the connection")
+		return errServerClosed
 	}
 	return err
 }

@@ -29,7 +29,7 @@ func run(t *testing.T, args ...string) (report *robotapi.Report, out string, err
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "report.json")
 	var stdout bytes.Buffer
-	args = append([]string{"-flagfile=", "-warmup=20ms", "-for=200ms", "-grace=10s", "-json", file}, args...)
+	args = append([]string{"-flagfile=", "-warmup=20ms", "-for=200ms", "-grace=10s", "-patience=1m", "-json", file}, args...)
 	err = basefx.Run(t.Context(), "robot", New, basefx.Options{
 		Args: args, Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stdout, Standalone: true,
 	})

@@ -72,7 +72,7 @@ func TestAgentStops(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "report.json")
 	out := &waiter{want: " online 20 ", then: stop}
 	err := basefx.Run(t.Context(), "robot", New, basefx.Options{
-		Args: []string{"-flagfile=", "-scenario=play", "-n=20", "-think=20ms", "-for=3s", "-grace=20s", "-json=" + file,
+		Args: []string{"-flagfile=", "-scenario=play", "-n=20", "-think=20ms", "-for=3s", "-grace=20s", "-patience=1m", "-json=" + file,
 			"-login=" + c.Addr("login#0@dev"), "-database=" + c.Database},
 		Stdin: strings.NewReader(""), Stdout: out, Stderr: out, Standalone: true,
 	})
