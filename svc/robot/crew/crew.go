@@ -216,11 +216,11 @@ func (c *Crew) settle() {
 	c.run.Settle()
 }
 
-// await waits until robots are owed no more than so much, and returns how much
-// that is in the end.
+// await waits until robots are owed no more than so much, with a connection for
+// each who is coming back, and returns how much that is in the end.
 func (c *Crew) await(most int) (owed int) {
 	for deadline := time.Now().Add(c.flags.grace); ; {
-		owed = 0
+		owed = int(c.away.Load())
 		for _, r := range c.robots {
 			owed += r.Stop()
 		}

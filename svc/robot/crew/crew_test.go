@@ -29,7 +29,7 @@ func run(t *testing.T, args ...string) (report *robotapi.Report, out string, err
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "report.json")
 	var stdout bytes.Buffer
-	args = append([]string{"-flagfile=", "-warmup=20ms", "-for=200ms", "-grace=10s", "-patience=1m", "-json", file}, args...)
+	args = append([]string{"-flagfile=", "-warmup=20ms", "-for=200ms", "-grace=1m", "-patience=0", "-json", file}, args...)
 	err = basefx.Run(t.Context(), "robot", New, basefx.Options{
 		Args: args, Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stdout, Standalone: true,
 	})
@@ -142,7 +142,7 @@ func TestScenarios(t *testing.T) {
 		}
 		t.Run(s.Name, func(t *testing.T) {
 			t.Parallel()
-			for _, args := range [][]string{{"-think=1ms"}, {"-inflight=8", "-think=0"}, {"-rate=200"}} {
+			for _, args := range [][]string{{"-think=1ms"}, {"-inflight=8", "-think=0"}, {"-rate=50"}} {
 				f := startForeign(t, faults{})
 				report, out, err := runEnough(t, did(ops[s.Name]), append(args, "-noverify-token", "-agent="+f.addr, "-n=12", "-scenario="+s.Name, "-warmup=0")...)
 				if err != nil || len(report.Errors) > 0 || !did(ops[s.Name])(report) {

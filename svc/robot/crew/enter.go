@@ -133,7 +133,6 @@ func (c *Crew) feed(ctx context.Context, next chan<- int, count int) {
 type member interface {
 	clientapi.Handler
 	Online(player.Conn)
-	Abandon()
 }
 
 // member is who has that number.

@@ -19,10 +19,10 @@ type guest struct {
 
 	farewell pb.ResultCode // why the server is about to close; of the connection's goroutine
 
-	mu    sync.Mutex // guards the rest, of one that stays
-	in    bool
-	ended bool // so has the connection that Online is about to give
-	away  bool // it lost its connection, and another is coming
+	mu      sync.Mutex // guards the rest, of one that stays
+	in      bool
+	ended   bool // so has the connection that Online is about to give
+	returns bool // it is to come back from the end of its last connection
 }
 
 // Message hears why the server is about to close.
@@ -50,9 +50,6 @@ func (g *guest) Online(player.Conn) {
 	g.crew.guests.Add(1)
 }
 
-// Abandon has nothing to forget.
-func (g *guest) Abandon() {}
-
 // Closed counts an end that was not asked for.
 func (g *guest) Closed(err error) {
 	comesBack := g.crew.run.Ended(g.uid, g.farewell, err)
@@ -62,7 +59,7 @@ func (g *guest) Closed(err error) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.away, g.ended = comesBack, !g.in
+	g.returns, g.ended = comesBack, !g.in
 	if g.in {
 		g.in = false
 		g.crew.guests.Add(-1)
@@ -72,7 +69,7 @@ func (g *guest) Closed(err error) {
 
 // leave asks for another connection, if there is to be one.
 func (g *guest) leave() {
-	if g.away {
+	if g.returns {
 		g.crew.run.Lost(g.index)
 	}
 }

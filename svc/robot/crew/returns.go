@@ -64,7 +64,6 @@ func (c *Crew) comeBack(ctx context.Context, d *door, free chan struct{}, i int)
 			d.member(i).Online(conn.Session())
 			return true
 		case isHopeless(err):
-			d.member(i).Abandon()
 			return false
 		}
 	}

@@ -22,7 +22,7 @@ func TestReturns(t *testing.T) {
 	}{
 		{"echo", pb.EchoACKID}, {"greet", pb.ChatACKID}, {"broadcast", pb.ChatACKID}, {"grow", pb.ClaimACKID}, {"chat", pb.SayACKID}, {"play", pb.PlayerACKID},
 	} {
-		for _, args := range [][]string{{"-think=1ms"}, {"-inflight=8", "-think=0"}, {"-rate=200"}} {
+		for _, args := range [][]string{{"-think=1ms"}, {"-inflight=8", "-think=0"}, {"-rate=100"}} {
 			t.Run(fmt.Sprint(test.scenario, args), func(t *testing.T) {
 				t.Parallel()
 				f := startForeign(t, on(test.reply, hangUp))
@@ -72,7 +72,7 @@ func TestAgentStops(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "report.json")
 	out := &waiter{want: " online 20 ", then: stop}
 	err := basefx.Run(t.Context(), "robot", New, basefx.Options{
-		Args: []string{"-flagfile=", "-scenario=play", "-n=20", "-think=20ms", "-for=3s", "-grace=20s", "-patience=1m", "-json=" + file,
+		Args: []string{"-flagfile=", "-scenario=play", "-n=20", "-think=20ms", "-for=3s", "-grace=1m", "-patience=0", "-json=" + file,
 			"-login=" + c.Addr("login#0@dev"), "-database=" + c.Database},
 		Stdin: strings.NewReader(""), Stdout: out, Stderr: out, Standalone: true,
 	})

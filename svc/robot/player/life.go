@@ -21,15 +21,8 @@ func (r *Robot) Online(c Conn) {
 		r.leave()
 		return
 	}
-	r.conn, r.away = c, false
+	r.conn = c
 	r.play()
-}
-
-// Abandon tells that a robot that lost its connection gets none any more.
-func (r *Robot) Abandon() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.away = false
 }
 
 // IsOnline reports whether the robot has its connection.
@@ -99,17 +92,14 @@ func (r *Robot) lookAfter() {
 }
 
 // Stop makes the robot send no more requests of Pace. It tells how many replies
-// the robot is still owed, and one if its connection is; ask again until there
-// are none.
+// the robot is still owed, on the connection that it has; ask again until there are
+// none.
 func (r *Robot) Stop() (owed int) {
 	r.mu.Lock()
 	defer r.unlock()
 	r.plays, r.stopped = false, true
 	if r.conn == nil {
-		if r.away {
-			owed++
-		}
-		return owed
+		return 0
 	}
 	for _, f := range r.events.owes {
 		owed += f()
@@ -171,8 +161,8 @@ func (r *Robot) unlock() {
 func (r *Robot) Closed(err error) {
 	r.mu.Lock()
 	defer r.unlock()
-	end := r.run.Ended(r.UID, r.farewell, err)
-	r.ended, r.away = r.conn == nil, end
+	r.returns = r.run.Ended(r.UID, r.farewell, err)
+	r.ended = r.conn == nil
 	r.conn, r.plays, r.farewell = nil, false, 0
 	r.life++
 	for _, f := range r.events.lost {
@@ -185,7 +175,7 @@ func (r *Robot) Closed(err error) {
 
 // leave asks for another connection, if there is to be one.
 func (r *Robot) leave() {
-	if r.away {
+	if r.returns {
 		r.run.Lost(r.Index)
 	}
 }

@@ -35,7 +35,7 @@ type Robot struct {
 	mu       sync.Mutex    // guards the rest
 	conn     Conn          // nil: it is not online
 	ended    bool          // so has the connection that Online is about to give
-	away     bool          // it lost its connection, and another is coming
+	returns  bool          // it is to come back from the end of its last connection
 	begun    bool          // by Begin
 	started  bool          // it has played
 	stopped  bool          // by Stop
