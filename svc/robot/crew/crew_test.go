@@ -133,7 +133,7 @@ func TestLogins(t *testing.T) {
 // content.
 func TestScenarios(t *testing.T) {
 	ops := map[string]string{
-		"echo": "echo", "greet": "greet", "broadcast": "deliver", "chat": "say hear", "grow": "look upgrade claim",
+		"echo": "echo", "greet": "greet", "broadcast": "deliver", "chat": "say hear leave topic history", "grow": "look upgrade claim",
 		"play": "echo look upgrade claim say hear who", "storm": "connect",
 	}
 	for _, s := range scenario.All() {

@@ -180,6 +180,19 @@ func TestFaultsAreCaught(t *testing.T) {
 		{"hang up, and forget an upgrade", gap(pb.ClaimACKID, changing(pb.UpgradeREQID, forget)), "grow", 1, lost + ", " + money},
 		{"hang up, and mint money", gap(pb.ClaimACKID, changing(claim, mint)), "grow", 1, money},
 		{"hang up, and drop a line", gap(say, on(line, drop)), "chat", 1, lineMissing},
+		{"hand over twice", gap(say, faults{sticky: true}), "chat", 1, lineDoubled},
+		{"hand over nothing", gap(say, spoil(func(m *pb.LineACK) bool { return !m.Missed })), "chat", 1, lineMissing},
+
+		{"forget a topic", spoil(func(m *pb.JoinACK) bool { m.Topic = ""; return true }), "chat", 1, lost},
+		{"a topic that nobody set", spoil(func(m *pb.JoinACK) bool { m.Topic += "9"; return true }), "chat", 1, wrong},
+		{"another text in the history", spoil(func(m *pb.HistoryACK) bool { return retell(m, func(l *pb.LineACK_Line) { l.Text = "x" + l.Text }) }), "chat", 1, robotapi.History},
+		{"another ID in the history", spoil(func(m *pb.HistoryACK) bool { return retell(m, func(l *pb.LineACK_Line) { l.Id = 1 << 40 }) }), "chat", 1, robotapi.History},
+		{"not let go", faults{frame: func(c *foreignClient, id uint16, _ int, frame []byte) [][]byte {
+			if id == pb.LeaveACKID {
+				c.rooms["tavern-0"] = true
+			}
+			return [][]byte{frame}
+		}}, "chat", 1, lineWrong},
 	} {
 		t.Run(fmt.Sprint(test.scenario, test.inflight, " ", test.name), func(t *testing.T) {
 			t.Parallel()
@@ -213,6 +226,40 @@ func TestFaultsAreCaught(t *testing.T) {
 			}
 		})
 	}
+}
+
+// spoil changes all messages of a kind, or drops those for which change says so by
+// false.
+func spoil[M any, P interface {
+	*M
+	pb.Message
+}](change func(m *M) bool) faults {
+	var zero P
+	return faults{frame: func(_ *foreignClient, id uint16, _ int, frame []byte) [][]byte {
+		if id != zero.MsgID() {
+			return [][]byte{frame}
+		}
+		m := P(new(M))
+		if err := proto.Unmarshal(frame[2:], m); err != nil {
+			panic(err)
+		}
+		if !change((*M)(m)) {
+			return nil
+		}
+		body, err := proto.Marshal(m)
+		if err != nil {
+			panic(err)
+		}
+		return [][]byte{append(bytes.Clone(frame[:2]), body...)}
+	}}
+}
+
+// retell changes the newest line of a history.
+func retell(m *pb.HistoryACK, change func(l *pb.LineACK_Line)) bool {
+	if len(m.Lines) > 0 {
+		change(m.Lines[len(m.Lines)-1])
+	}
+	return true
 }
 
 // retold changes a line.

@@ -20,7 +20,7 @@ func TestReturns(t *testing.T) {
 		scenario string
 		reply    uint16 // instead of which the server hangs up
 	}{
-		{"echo", pb.EchoACKID}, {"greet", pb.ChatACKID}, {"broadcast", pb.ChatACKID}, {"grow", pb.ClaimACKID}, {"chat", pb.SayACKID}, {"play", pb.PlayerACKID},
+		{"echo", pb.EchoACKID}, {"greet", pb.ChatACKID}, {"broadcast", pb.ChatACKID}, {"grow", pb.ClaimACKID}, {"chat", pb.SayACKID}, {"play", pb.UpgradeACKID},
 	} {
 		for _, args := range [][]string{{"-think=1ms"}, {"-inflight=8", "-think=0"}, {"-rate=100"}} {
 			t.Run(fmt.Sprint(test.scenario, args), func(t *testing.T) {
