@@ -34,9 +34,10 @@ func TestDemoRobots(t *testing.T) {
 	}
 }
 
-// An agent and a game are killed with SIGKILL in the middle of robots that grow.
-// The robots come back, or wait, and ask again; in the end all are there, and the
-// ledger tells exactly what they were told.
+// An agent and a game are killed with SIGKILL in the middle of robots that grow,
+// and others that talk. They come back, or wait, and ask again; in the end all are
+// there, the ledger tells exactly what they were told, and what was said to who was
+// away has come.
 func TestRobotsOutliveKills(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -50,6 +51,7 @@ func TestRobotsOutliveKills(t *testing.T) {
 	const robots = 100
 	file := filepath.Join(s.dir, "report.json")
 	r := s.run("robot", "-scenario=grow", fmt.Sprint("-n=", robots), "-for=8s", "-warmup=0", "-chaos", "-patience=1s", "-grace=40s", "-database=sqlite:cellmesh.db", "-json="+file)
+	talkers := s.run("robot", "-scenario=chat", "-uid=talker", "-n=30", "-think=300ms", "-for=8s", "-warmup=0", "-chaos", "-patience=1s", "-grace=40s")
 	second := func(from int) int { // waits for a second that begins then, and is the next
 		r.t.Helper()
 		at := 0
@@ -66,6 +68,9 @@ func TestRobotsOutliveKills(t *testing.T) {
 	second(now + 2)
 	if code := r.wait(); code != 0 {
 		t.Fatalf("the robots end with exit code %d", code)
+	}
+	if code := talkers.wait(); code != 0 || strings.Contains(talkers.stdout.text(), "stored line not heard") {
+		t.Fatalf("the talkers end with exit code %d", code)
 	}
 	report, err := robotapi.Read(file)
 	if err != nil {

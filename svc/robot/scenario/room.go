@@ -65,13 +65,18 @@ func (t *talker) left(m *pb.LeaveACK) {
 	} else {
 		t.r.Record(t.ops.leave, due)
 		t.out, t.heard = true, nil
-		for i := range t.ears {
-			if t.ears[i].channel == toRoom {
-				t.ears[i].close(t.r)
-			}
-		}
+		t.closeRoom()
 	}
 	t.r.Again()
+}
+
+// closeRoom ends listening to the room, until it is joined.
+func (t *talker) closeRoom() {
+	for i := range t.ears {
+		if t.ears[i].channel == toRoom {
+			t.ears[i].close(t.r)
+		}
+	}
 }
 
 // topic is what robots make a room's topic: they are numbered. One robot sets

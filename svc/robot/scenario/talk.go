@@ -85,6 +85,7 @@ func newTalker(r *player.Robot) *talker {
 	for _, id := range []uint16{pb.WhoREQID, pb.LeaveREQID, pb.TopicREQID, pb.HistoryREQID} {
 		r.OnRefused(id, func(pb.ResultCode) {
 			t.calls.Refused(id)
+			t.in = t.in || id == pb.LeaveREQID
 			r.After(player.AfterRefusal, r.Again)
 		})
 	}
@@ -125,6 +126,9 @@ func (t *talker) lost(id uint16, key string) {
 			t.decide(t.saying[i], perhaps)
 			t.saying = slices.Delete(t.saying, i, i+1)
 		}
+	case pb.LeaveREQID: // it may have left
+		t.closeRoom()
+		t.join()
 	}
 	t.r.Again()
 }
