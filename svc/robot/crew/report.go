@@ -86,7 +86,7 @@ func (c *Crew) report(m *meter) (*robotapi.Report, error) {
 	f := &c.flags
 	r := &robotapi.Report{
 		Scenario: f.scenario, CommType: f.commType, Robots: f.n, Online: c.online, Idle: f.idle, IdleIn: c.idlers,
-		InFlight: f.inflight, Rate: f.rate, Think: f.think.Seconds(), Size: f.size, Seed: f.seed,
+		InFlight: f.inflight, Rate: f.rate, Think: f.think.Seconds(), Behind: m.behind.Seconds(), Size: f.size, Seed: f.seed,
 		Seconds: m.end.Sub(m.start).Seconds(), CPU: m.cpu.Seconds(), CPUTotal: cpuTime().Seconds(),
 		Ops: []robotapi.Op{}, Enter: []robotapi.Op{}, Timeline: m.timeline, Errors: c.tally.Errors(),
 	}
@@ -133,6 +133,9 @@ func (c *Crew) print(r *robotapi.Report) {
 		say("%-10s %10d %12.1f %10s %10s %10s %10s", op.Name, op.Count, op.PerSecond, micros(op.P50), micros(op.P90), micros(op.P99), micros(op.Max))
 	}
 	say("measured %.1f s; %s", r.Seconds, c.costOf(r))
+	if r.Behind >= tellBehind {
+		say("in the end requests were up to %s late, as too many were not answered: the latencies tell, which count from when each was due", micros(r.Behind*1e6))
+	}
 	for _, e := range r.Errors {
 		say("error %s: %s, first: %s", e.Code, count(e.Count, "time"), e.Example)
 	}
@@ -149,6 +152,10 @@ func (c *Crew) print(r *robotapi.Report) {
 		say("no promise was broken")
 	}
 }
+
+// tellBehind is how many seconds robots may be behind their rate before it says
+// that what they ask is not served as fast.
+const tellBehind = 0.1
 
 // crowdOf is in words who is there.
 func crowdOf(r *robotapi.Report) string {

@@ -172,6 +172,7 @@ func TestPrint(t *testing.T) {
 	}{
 		{report(func(*robotapi.Report) {}), []string{"seed 0: 1 robot; each has 1 under way", "meanwhile (500µs an operation)", "and 20.0 MB\n", "no promise was broken"}},
 		{report(func(r *robotapi.Report) { r.Robots, r.Idle, r.IdleIn, r.Rate = 3, 2, 1, 5 }), []string{"1 of 3 robots and 1 of 2 idle connections; each asks 5 times a second"}},
+		{report(func(r *robotapi.Report) { r.Rate, r.Behind = 5, 2.5 }), []string{"requests were up to 2.5s late"}},
 		{report(func(r *robotapi.Report) { r.Idle, r.IdleIn, r.Think = 99, 99, 1 }), []string{"1 robot and 99 idle connections; each has 1 under way, with 1s to think", "20.0 MB (100.0 kB a robot)"}},
 		{report(func(r *robotapi.Report) {
 			r.Errors = []robotapi.Error{{Code: "closed: eof", Count: 1, Example: "robot0: the end"}}

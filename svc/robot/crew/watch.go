@@ -18,6 +18,7 @@ type meter struct {
 	last     time.Time // end of the last interval
 	end      time.Time
 	cpu      time.Duration // taken before start; then while measuring
+	behind   time.Duration // the rate, in the end
 	timeline []robotapi.Second
 	part     *hdrhistogram.Histogram // scratch: an operation in an interval
 	all      *hdrhistogram.Histogram // scratch: all of them
@@ -46,6 +47,9 @@ func (c *Crew) watch() *meter {
 	m.interval()
 	m.end = m.last
 	m.cpu = cpuTime() - m.cpu
+	for _, r := range c.robots {
+		m.behind = max(m.behind, r.Behind())
+	}
 	c.progress.phase(robotapi.Measured, c.present(), c.flags.n+c.flags.idle)
 	return m
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -30,6 +31,16 @@ func (r *Robot) IsOnline() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.conn != nil
+}
+
+// Behind is how late the next request of a robot with a rate is by now.
+func (r *Robot) Behind() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.started || r.pace.gap == 0 {
+		return 0
+	}
+	return max(r.run.Now()-r.pace.next, 0)
 }
 
 // Begin makes the robot play, as soon as it is online.
