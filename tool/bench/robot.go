@@ -26,7 +26,7 @@ func (b *bench) startRobot(s *servers, args ...string) (*robot, error) {
 	b.robots++
 	name := fmt.Sprint("robot", b.robots)
 	r := &robot{report: filepath.Join(b.dir, name+".json")}
-	args = append(append([]string{"-flagfile=", "-lifeline", "-progress=json", "-json=" + r.report}, s.robot...), args...)
+	args = append(append([]string{"-flagfile=", "-lifeline", "-progress=json", "-reconnect=false", "-json=" + r.report}, s.robot...), args...)
 	var err error
 	if r.child, err = spawn(b.dir, name, true, b.program("robot"), args...); err != nil {
 		return nil, err

@@ -3,9 +3,13 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/davyxu/cellmesh_demo/svc/robot/robotapi"
 )
 
 // Robots play along, say nothing on the terminal but lines of chat, and find
@@ -28,4 +32,53 @@ func TestDemoRobots(t *testing.T) {
 	if err != nil || !strings.Contains(string(report), "scenario play") || strings.Contains(string(report), "VIOLATION") {
 		t.Errorf("%v\n%s", err, report)
 	}
+}
+
+// An agent and a game are killed with SIGKILL in the middle of robots that grow,
+// and others that talk. They come back, or wait, and ask again; in the end all are
+// there, the ledger tells exactly what they were told, and what was said to who was
+// away has come.
+func TestRobotsOutliveKills(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	all := s.up()
+	price := strings.TrimSuffix(strings.Repeat("7,", 1000), ",")
+	s.memsd("-cmd=setvalue", "config/game/growth", fmt.Sprintf(`{"start":1000000,"prices":[%s],"income":[0,%s]}`, price, price))
+	all["game"].says("config changed")
+	for _, name := range []string{"agent", "game"} {
+		s.run(name).ready()
+	}
+	const robots = 100
+	file := filepath.Join(s.dir, "report.json")
+	r := s.run("robot", "-scenario=grow", fmt.Sprint("-n=", robots), "-for=8s", "-warmup=0", "-chaos", "-patience=1s", "-grace=40s", "-database=sqlite:cellmesh.db", "-json="+file)
+	talkers := s.run("robot", "-scenario=chat", "-uid=talker", "-n=30", "-think=300ms", "-for=8s", "-warmup=0", "-chaos", "-patience=1s", "-grace=40s")
+	second := func(from int) int { // waits for a second that begins then, and is the next
+		r.t.Helper()
+		at := 0
+		r.until(&r.stdout, fmt.Sprint("tell of second ", from), func(l string) bool {
+			n, err := fmt.Sscanf(l, "%ds online", &at)
+			return n == 1 && err == nil && at >= from
+		})
+		return at + 1
+	}
+	now := second(1)
+	all["agent"].kill()
+	now = second(now + 1)
+	all["game"].kill()
+	second(now + 2)
+	if code := r.wait(); code != 0 {
+		t.Fatalf("the robots end with exit code %d", code)
+	}
+	if code := talkers.wait(); code != 0 || strings.Contains(talkers.stdout.text(), "stored line not heard") {
+		t.Fatalf("the talkers end with exit code %d", code)
+	}
+	report, err := robotapi.Read(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, upgrades := report.Op("return"), report.Op("upgrade")
+	if back == nil || upgrades == nil || report.ViolationCount > 0 || report.Online != robots {
+		t.Fatalf("%+v", report)
+	}
+	t.Logf("%d robots came back, half of them within %.0f ms; %d upgrades; errors %+v", back.Count, back.P50/1e3, upgrades.Count, report.Errors)
 }

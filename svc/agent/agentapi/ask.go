@@ -20,6 +20,9 @@ var (
 	errLinkDown = errors.New("the link has ended")
 )
 
+// ErrNotLinked says that an agent is not there, so that it was asked nothing.
+var ErrNotLinked = errors.New("it is not linked")
+
 // calls are the questions that agents have not answered yet. The zero value is
 // ready.
 type calls struct {
@@ -100,7 +103,7 @@ func (cs *calls) lose(l *link.Link) {
 
 // Deliver sends m to a player, at whatever agent. It is true when that agent had
 // the player's client and put m on its way; false when the player is not online.
-// With an error it is not known. It waits for the agent, up to 5 seconds. Only
+// With an error it is not known, but with ErrNotLinked it has not left. It waits for the agent, up to 5 seconds. Only
 // after Greet.
 func (s *Server) Deliver(ctx context.Context, uid string, m pb.Message) (bool, error) {
 	body, err := marshalAppend(nil, m)
@@ -114,7 +117,7 @@ func (s *Server) Deliver(ctx context.Context, uid string, m pb.Message) (bool, e
 		}
 		l := s.links.Get(u.at.link.ID)
 		if l == nil {
-			return false, fmt.Errorf("deliver to %q: %s is not linked", uid, u.at.link.ID)
+			return false, fmt.Errorf("deliver to %q: %s: %w", uid, u.at.link.ID, ErrNotLinked)
 		}
 		delivered := false
 		err := s.ask(ctx, l, func(n uint64) pb.Message {

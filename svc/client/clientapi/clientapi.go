@@ -85,10 +85,18 @@ func (c *Config) session() *cellnet.Config {
 // limited is ctx within Timeout.
 func (c *Config) limited(ctx context.Context) (context.Context, context.CancelFunc) {
 	if c.Timeout > 0 {
-		return context.WithTimeoutCause(ctx, c.Timeout, fmt.Errorf("no answer within %v", c.Timeout))
+		return context.WithTimeoutCause(ctx, c.Timeout, noAnswer{c.Timeout})
 	}
 	return context.WithCancel(ctx)
 }
+
+// noAnswer is why something has ended that took longer than Config.Timeout.
+type noAnswer struct{ within time.Duration }
+
+func (e noAnswer) Error() string { return fmt.Sprintf("no answer within %v", e.within) }
+
+// Is says that it is a deadline that has passed.
+func (noAnswer) Is(target error) bool { return target == context.DeadlineExceeded }
 
 func (c *Config) dial(ctx context.Context, addr string) (*cellnet.Session, error) {
 	secure := c.TLS != nil
@@ -143,13 +151,21 @@ func Login(ctx context.Context, addr string, cfg *Config) (Grant, error) {
 
 var errAnswered = errors.New("answered")
 
+// errServerClosed is io.EOF in words.
+var errServerClosed error = serverClosed{}
+
+type serverClosed struct{}
+
+func (serverClosed) Error() string        { return "the server closed the connection" }
+func (serverClosed) Is(target error) bool { return target == io.EOF }
+
 // ended puts the end of a connection into words.
 func ended(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.Is(err, io.EOF):
-		return errors.New("the server closed the connection")
+		return errServerClosed
 	}
 	return err
 }

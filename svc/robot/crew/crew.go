@@ -2,8 +2,8 @@
 // while and tells how it went.
 //
 // crew.go is the program and its phases, flags.go its command line. enter.go is
-// how a robot gets in, visits.go those that come and go, source.go from which
-// addresses. watch.go measures while they play and progress.go tells it; report.go
+// how a robot gets in and returns.go how it comes back; guest.go are those that do
+// not play, visits.go those that come and go; source.go is from which addresses. watch.go measures while they play and progress.go tells it; report.go
 // is what is told at the end, plot.go the same as a page, ledger.go what the
 // game's ledger says about it. What only some systems have is in the files named
 // after them.
@@ -25,6 +25,7 @@ import (
 
 	"github.com/davyxu/cellmesh_demo/basefx"
 	"github.com/davyxu/cellmesh_demo/svc/client/clientapi"
+	"github.com/davyxu/cellmesh_demo/svc/game/gameapi"
 	"github.com/davyxu/cellmesh_demo/svc/robot/player"
 	"github.com/davyxu/cellmesh_demo/svc/robot/robotapi"
 	"github.com/davyxu/cellmesh_demo/svc/robot/scenario"
@@ -45,12 +46,17 @@ type Crew struct {
 	beats    clientapi.Beats
 	sources  sources
 
-	conns   []*clientapi.Conn
-	robots  []*player.Robot
-	online  int           // of them got in
-	idlers  int           // got in
-	guests  atomic.Int64  // idle ones, and those who come and go, that are there now
-	entered time.Duration // getting in took so long
+	robots  []*player.Robot   // their numbers are their indexes here
+	idle    []*guest          // theirs follow
+	conns   []*clientapi.Conn // by number: the last, nil for who did not get in
+	lost    chan int          // numbers of those who have to come back
+	away    atomic.Int64      // how many are still to
+	online  int               // of them got in
+	idlers  int               // got in
+	guests  atomic.Int64      // idle ones, and those who come and go, that are there now
+	entered time.Duration     // getting in took so long
+	before  uint64            // memory, then
+	ledger  *gameapi.Ledger
 
 	interrupted chan struct{} // closed by Drain
 	done        chan struct{} // closed when err is set
@@ -76,6 +82,11 @@ func (c *Crew) Start(_ context.Context, app *basefx.App) error {
 	if c.progress, err = newProgress(c.flags.progress, c.out, c.flags.scenario, c.flags.lasts); err != nil {
 		return fmt.Errorf("-progress: %w", err)
 	}
+	for _, file := range []struct{ flag, name string }{{"json", c.flags.json}, {"plot", c.flags.plot}} {
+		if err := writable(file.name); err != nil { // better to hear now than after an hour
+			return fmt.Errorf("-%s: %w", file.flag, err)
+		}
+	}
 	if c.sources, err = parseSources(c.flags.source); err != nil {
 		return fmt.Errorf("-source: %w", err)
 	}
@@ -91,8 +102,11 @@ func (c *Crew) Start(_ context.Context, app *basefx.App) error {
 		c.err = c.perform(ctx, &background)
 		close(c.done)
 		leave()
+		background.Wait()
 		for _, conn := range c.conns {
-			<-conn.Done()
+			if conn != nil {
+				<-conn.Done()
+			}
 		}
 		c.stopped.Store(true)
 		app.Stop(c.err)
@@ -122,10 +136,14 @@ func (c *Crew) Drain(ctx context.Context) error {
 // left open; they and what runs in the background end with ctx.
 func (c *Crew) perform(ctx context.Context, background *sync.WaitGroup) error {
 	f := &c.flags
-	c.run = player.NewRun(player.Options{
+	o := player.Options{
 		Robots: f.n, UID: f.uid, InFlight: f.inflight, Rate: f.rate, Think: f.think, Size: f.size, Seed: f.seed,
-		EchoID: uint16(f.ackID), Keep: f.database != "",
-	}, &c.tally)
+		EchoID: uint16(f.ackID), Keep: f.database != "", Patience: f.patience, Chaos: f.chaos,
+	}
+	if f.reconnect && c.scenario.Visit == nil {
+		c.lost, o.Lost = make(chan int, f.n+f.idle), c.lose
+	}
+	c.run = player.NewRun(o, &c.tally)
 	background.Go(func() { c.run.Wheel.Run(ctx) })
 	c.beats.Every = f.beat
 	background.Go(func() { c.beats.Run(ctx) })
@@ -142,16 +160,22 @@ func (c *Crew) perform(ctx context.Context, background *sync.WaitGroup) error {
 	if c.scenario.Visit != nil {
 		return c.performVisits(ctx, entering)
 	}
+	c.before = memory()
+	d, err := c.newDoor(entering)
+	if err != nil {
+		return unlessInterrupted(entering, err)
+	}
 	start := time.Now()
-	c.conns = c.enterAll(ctx, entering)
+	c.conns = c.enterAll(ctx, entering, d)
 	c.entered = time.Since(start)
 	if c.online+c.idlers == 0 {
-		errors := c.tally.Errors()
-		if len(errors) == 0 {
-			return nil // interrupted
-		}
-		return fmt.Errorf("no robot got in: %s (%s)", errors[0].Example, errors[0].Code)
+		return c.nobody()
 	}
+	if err := c.openLedger(ctx); err != nil {
+		return fmt.Errorf("-database: %w", err)
+	}
+	defer c.closeLedger()
+	background.Go(func() { c.bringBack(ctx, d) })
 	c.progress.phase(robotapi.Online, c.online+c.idlers, f.n+f.idle)
 	for _, r := range c.robots {
 		r.Begin()
@@ -159,6 +183,23 @@ func (c *Crew) perform(ctx context.Context, background *sync.WaitGroup) error {
 	m := c.watch()
 	c.settle()
 	return c.conclude(ctx, m)
+}
+
+// nobody is the error of a run that no robot got into, nil if it was interrupted.
+func (c *Crew) nobody() error {
+	errors := c.tally.Errors()
+	if len(errors) == 0 {
+		return nil
+	}
+	return fmt.Errorf("no robot got in: %s (%s)", errors[0].Example, errors[0].Code)
+}
+
+// unlessInterrupted is err, nil if somebody did not want to wait for entering.
+func unlessInterrupted(entering context.Context, err error) error {
+	if entering.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // settle has the robots send nothing more, waits for what they are owed, has
@@ -175,11 +216,11 @@ func (c *Crew) settle() {
 	c.run.Settle()
 }
 
-// await waits until robots are owed no more than so much, and returns how much
-// that is in the end.
+// await waits until robots are owed no more than so much, with a connection for
+// each who is coming back, and returns how much that is in the end.
 func (c *Crew) await(most int) (owed int) {
 	for deadline := time.Now().Add(c.flags.grace); ; {
-		owed = 0
+		owed = int(c.away.Load())
 		for _, r := range c.robots {
 			owed += r.Stop()
 		}

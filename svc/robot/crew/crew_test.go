@@ -3,17 +3,21 @@ package crew
 import (
 	"bytes"
 	"context"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"go.uber.org/goleak"
 
 	"github.com/davyxu/cellmesh_demo/basefx"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
+	"github.com/davyxu/cellmesh_demo/svc/client/clientapi"
 	"github.com/davyxu/cellmesh_demo/svc/robot/robotapi"
 	"github.com/davyxu/cellmesh_demo/svc/robot/scenario"
 	"github.com/davyxu/cellmesh_demo/tool/cluster"
@@ -26,7 +30,7 @@ func run(t *testing.T, args ...string) (report *robotapi.Report, out string, err
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "report.json")
 	var stdout bytes.Buffer
-	args = append([]string{"-flagfile=", "-warmup=20ms", "-for=200ms", "-grace=1m", "-json", file}, args...)
+	args = append([]string{"-flagfile=", "-warmup=20ms", "-for=200ms", "-grace=1m", "-patience=0", "-json", file}, args...)
 	err = basefx.Run(t.Context(), "robot", New, basefx.Options{
 		Args: args, Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stdout, Standalone: true,
 	})
@@ -142,7 +146,7 @@ func TestLogins(t *testing.T) {
 // content.
 func TestScenarios(t *testing.T) {
 	ops := map[string]string{
-		"echo": "echo", "greet": "greet", "broadcast": "deliver", "chat": "say hear", "grow": "look upgrade claim",
+		"echo": "echo", "greet": "greet", "broadcast": "deliver", "chat": "say hear leave topic history", "grow": "look upgrade claim",
 		"play": "echo look upgrade claim say hear who", "storm": "connect",
 	}
 	for _, s := range scenario.All() {
@@ -202,9 +206,54 @@ func TestNobodyGetsIn(t *testing.T) {
 		{[]string{"-n=0"}, "-n=0"},
 		{[]string{"-commtype=smoke"}, "smoke"},
 		{[]string{"-noverify-token", "-agent=" + f.addr, "-json=/nowhere/at/all.json"}, "-json"},
+		{[]string{"-noverify-token", "-agent=" + f.addr, "-plot=/nowhere/at/all.html"}, "-plot"},
+		{[]string{"-noverify-token", "-agent=" + f.addr, "-database=sqlite:/nowhere/at.all"}, "-database"},
+		{[]string{"-noverify-token", "-agent=" + f.addr, "-rate=1", "-think=1s"}, "-think=1s"},
+		{[]string{"-noverify-token", "-agent=" + f.addr, "-source=192.0.2.1"}, "does not have that -source address"}, // nobody has it
+		{[]string{"-tls", "-ca=/nowhere.pem"}, "/nowhere.pem"},
 	} {
-		if _, out, err := run(t, test.args...); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, out, err := run(t, test.args...); err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(out, "measuring") {
 			t.Errorf("%v: %v, want %q in it\n%s", test.args, err, test.want, out)
+		}
+	}
+}
+
+// An error while getting in is told by its class.
+func TestEnterCode(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	cfg := &clientapi.Config{CommType: "ws", Timeout: 50 * time.Millisecond}
+	_, silent := clientapi.Connect(t.Context(), clientapi.Grant{Agent: l.Addr().String()}, cfg, &guest{})
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{silent, "connect: timeout"},
+		{&clientapi.Refused{What: "verify", Code: pb.ResultCode_TokenExpired}, "verify refused: TokenExpired"},
+		{&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EADDRNOTAVAIL)}, "connect: no local port left, give more -source addresses"},
+		{&net.OpError{Op: "dial", Err: os.NewSyscallError("bind", syscall.EADDRNOTAVAIL)}, "connect: this machine does not have that -source address"},
+	} {
+		if got := enterCode("connect", test.err); got != test.want {
+			t.Errorf("%v: %s, want %s", test.err, got, test.want)
+		}
+	}
+}
+
+// Who waits for servers is told so, and may stop waiting.
+func TestInterruptedWaiting(t *testing.T) {
+	for _, scenario := range []string{"echo", "storm"} {
+		ctx, interrupt := context.WithCancel(t.Context())
+		defer interrupt()
+		out := &waiter{want: "waiting: no memsd", then: interrupt}
+		err := basefx.Run(ctx, "robot", New, basefx.Options{
+			Args:  []string{"-flagfile=", "-sdaddr=127.0.0.1:1", "-scenario=" + scenario},
+			Stdin: strings.NewReader(""), Stdout: out, Stderr: out, Standalone: true,
+		})
+		if err != nil || strings.Contains(out.String(), "measuring") {
+			t.Errorf("%s: %v\n%s", scenario, err, out.String())
 		}
 	}
 }

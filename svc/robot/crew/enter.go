@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/time/rate"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/client/clientapi"
@@ -42,17 +42,15 @@ type door struct {
 }
 
 // enterAll makes the robots and gets them and the idle ones in, robots first.
-// It returns the connections of those who got in, which live as long as ctx;
-// entering is over when no more shall.
-func (c *Crew) enterAll(ctx, entering context.Context) []*clientapi.Conn {
+// It returns the connections by their numbers, nil for who did not get in. They
+// live as long as ctx; entering is over when no more shall.
+func (c *Crew) enterAll(ctx, entering context.Context, d *door) []*clientapi.Conn {
 	f := &c.flags
-	d, err := c.newDoor(entering)
-	if err != nil {
-		c.tally.Error("find login", err.Error())
-		return nil
-	}
 	for i := range f.n {
 		c.robots = append(c.robots, player.New(c.run, i, c.scenario.Play))
+	}
+	for i := range f.idle {
+		c.idle = append(c.idle, &guest{crew: c, uid: c.run.UIDOf(f.n + i), index: f.n + i, stays: true})
 	}
 	all := make([]*clientapi.Conn, f.n+f.idle)
 	next := make(chan int)
@@ -60,29 +58,27 @@ func (c *Crew) enterAll(ctx, entering context.Context) []*clientapi.Conn {
 	for range min(doors, len(all)) {
 		workers.Go(func() {
 			for i := range next {
-				if i < f.n {
-					all[i] = d.robot(ctx, i)
-				} else {
-					all[i] = d.idle(ctx, i)
+				conn, err := d.enter(ctx, i, true)
+				if err != nil {
+					continue
 				}
+				all[i] = conn
+				d.member(i).Online(conn.Session())
 			}
 		})
 	}
 	c.feed(entering, next, len(all))
 	workers.Wait()
-	var in []*clientapi.Conn
 	for i, conn := range all {
 		switch {
 		case conn == nil:
-			continue
 		case i < f.n:
 			c.online++
 		default:
 			c.idlers++
 		}
-		in = append(in, conn)
 	}
-	return in
+	return all
 }
 
 // newDoor waits until there is a login, if one is needed.
@@ -133,24 +129,18 @@ func (c *Crew) feed(ctx context.Context, next chan<- int, count int) {
 	}
 }
 
-// robot gets a robot in.
-func (d *door) robot(ctx context.Context, i int) *clientapi.Conn {
-	r := d.crew.robots[i]
-	conn := d.enter(ctx, i, r)
-	if conn != nil {
-		r.Online(conn.Session())
-	}
-	return conn
+// member is one of those who stay: a robot, or a guest.
+type member interface {
+	clientapi.Handler
+	Online(player.Conn)
 }
 
-// idle gets in who only heartbeats.
-func (d *door) idle(ctx context.Context, i int) *clientapi.Conn {
-	d.crew.guests.Add(1)
-	conn := d.enter(ctx, i, &guest{crew: d.crew, uid: d.crew.run.UIDOf(i), idle: true})
-	if conn == nil {
-		d.crew.guests.Add(-1)
+// member is who has that number.
+func (d *door) member(i int) member {
+	if i < len(d.crew.robots) {
+		return d.crew.robots[i]
 	}
-	return conn
+	return d.crew.idle[i-len(d.crew.robots)]
 }
 
 // logIn asks login, if there is one.
@@ -166,45 +156,55 @@ func (d *door) logIn(ctx context.Context, cfg *clientapi.Config) (clientapi.Gran
 	return grant, err
 }
 
-// enter logs in and connects. It returns nil if that failed, which has been
-// counted.
-func (d *door) enter(ctx context.Context, i int, h clientapi.Handler) *clientapi.Conn {
+// enter logs a member in and connects, for the first time or again. An error has
+// been counted.
+func (d *door) enter(ctx context.Context, i int, first bool) (*clientapi.Conn, error) {
 	cfg := d.config(d.crew.run.UIDOf(i))
-	start := time.Now()
+	start, step := time.Now(), "login"
 	grant, err := d.logIn(ctx, cfg)
-	if err != nil {
-		d.crew.tally.Error(enterCode("login", err), cfg.UID+": "+err.Error())
-		return nil
+	if err == nil {
+		if first && !d.crew.flags.noToken {
+			d.loggingIn.Record(i, time.Since(start))
+		}
+		var conn *clientapi.Conn
+		start, step = time.Now(), "connect"
+		if conn, err = clientapi.Connect(ctx, grant, cfg, d.member(i)); err == nil {
+			if first {
+				d.connect.Record(i, time.Since(start))
+			}
+			return conn, nil
+		}
 	}
-	if !d.crew.flags.noToken {
-		d.loggingIn.Record(i, time.Since(start))
+	if ctx.Err() == nil {
+		d.crew.tally.Error(enterCode(step, err), cfg.UID+": "+err.Error())
 	}
-	start = time.Now()
-	conn, err := clientapi.Connect(ctx, grant, cfg, h)
-	if err != nil {
-		d.crew.tally.Error(enterCode("connect", err), cfg.UID+": "+err.Error())
-		return nil
-	}
-	d.connect.Record(i, time.Since(start))
-	return conn
+	return nil, err
 }
 
-// awaitLogin waits until discovery shows a login.
+// awaitLogin waits until discovery shows a login, and tells if that takes a
+// while.
 func (d *door) awaitLogin(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, findTimeout)
 	defer cancel()
+	patient, stop := context.WithTimeout(ctx, time.Second)
+	defer stop()
 	for d.loginAddr() == "" {
 		rev := d.registry.Snapshot().Revision()
-		if _, err := d.registry.Wait(ctx, rev); err == nil {
+		if _, err := d.registry.Wait(patient, rev); err == nil {
 			continue
 		}
+		err := errors.New("no login is ready (or give -login=host:port)")
 		if rev == 0 {
 			if why := d.crew.app.Unwelcome(); why != nil {
 				return why
 			}
-			return fmt.Errorf("no memsd at %s (start it, or give -login=host:port)", d.crew.app.Flags.SDAddr)
+			err = fmt.Errorf("no memsd at %s (start it, or give -login=host:port)", d.crew.app.Flags.SDAddr)
 		}
-		return errors.New("no login is ready (or give -login=host:port)")
+		if ctx.Err() != nil {
+			return err
+		}
+		d.crew.progress.note("waiting: " + err.Error())
+		patient = ctx
 	}
 	return nil
 }
@@ -236,6 +236,8 @@ func enterCode(step string, err error) string {
 		return fmt.Sprintf("%s refused: %v", refused.What, refused.Code)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return step + ": connection refused"
+	case errors.Is(err, syscall.EADDRNOTAVAIL) && strings.Contains(err.Error(), "bind:"):
+		return step + ": this machine does not have that -source address"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return step + ": no local port left, give more -source addresses"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
@@ -244,39 +246,4 @@ func enterCode(step string, err error) string {
 		return step + ": timeout"
 	}
 	return step + ": " + cellnet.ReasonLabel(err)
-}
-
-// guest is who says nothing but heartbeats.
-type guest struct {
-	crew *Crew
-	uid  string
-	idle bool // one of Crew.guests
-
-	farewell string // why the server is about to close; of the connection's goroutine
-}
-
-// Message hears why the server is about to close.
-func (g *guest) Message(id uint16, body []byte) error {
-	var m pb.RejectACK
-	if id == pb.RejectACKID && proto.Unmarshal(body, &m) == nil && m.MsgId == 0 {
-		g.farewell = m.Code.String()
-	}
-	return nil
-}
-
-// Batch has nothing to write.
-func (g *guest) Batch() {}
-
-// Closed counts an end that was not asked for. That the server did not say why is
-// a violation.
-func (g *guest) Closed(err error) {
-	if g.idle {
-		g.crew.guests.Add(-1)
-	}
-	if code, example, wrong := player.Ended(g.farewell, err); code != "" {
-		g.crew.tally.Error(code, g.uid+": "+example)
-		if wrong {
-			g.crew.tally.Violation(robotapi.CloseUnexplained, g.uid, g.crew.run.Now(), player.ExpectedFarewell, example)
-		}
-	}
 }

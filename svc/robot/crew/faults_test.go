@@ -75,6 +75,33 @@ func sameStream(a, b []byte) bool {
 	return x.From == y.From && x.Room == y.Room && x.To == y.To
 }
 
+// hangUp ends the connection, with a reason, instead of a message: whether what it
+// answers was done the client cannot know.
+func hangUp(c *foreignClient, _ []byte) [][]byte {
+	c.reply(&pb.RejectACK{Code: pb.ResultCode_ShuttingDown})
+	c.Close(nil)
+	return nil
+}
+
+// cutOff is hangUp without a reason.
+func cutOff(c *foreignClient, _ []byte) [][]byte { c.Close(nil); return nil }
+
+// gap makes faults happen on connections that are hung up before a message of
+// that ID.
+func gap(id uint16, f faults) faults {
+	frame := f.frame
+	f.frame = func(c *foreignClient, is uint16, n int, b []byte) [][]byte {
+		switch {
+		case is == id && n == nth:
+			return hangUp(c, b)
+		case frame == nil:
+			return [][]byte{b}
+		}
+		return frame(c, is, n, b)
+	}
+	return f
+}
+
 // changing spoils a player after every nth change of a kind.
 func changing(id uint16, spoil func(p *foreignPlayer, before foreignPlayer)) faults {
 	return faults{change: func(p *foreignPlayer, before foreignPlayer, is uint16, n int) {
@@ -143,10 +170,29 @@ func TestFaultsAreCaught(t *testing.T) {
 		{"double a reply", on(say, double), "chat", 1, doubled},
 		{"in another's name", on(line, retold(func(l *pb.LineACK_Line) { l.From = "somebody" })), "chat", 1, lineMissing + ", " + lineWrong},
 		{"another text", on(line, retold(func(l *pb.LineACK_Line) { l.Text = "x" + l.Text })), "chat", 1, lineMissing + ", " + lineWrong},
-		{"never said", on(line, retold(func(l *pb.LineACK_Line) { l.Text = strings.Replace(l.Text, "]", "9999]", 1) })), "chat", 1, lineMissing + ", " + lineWrong},
+		{"never said", on(line, retold(func(l *pb.LineACK_Line) { l.Text = l.Text + "9999" })), "chat", 1, lineMissing + ", " + lineWrong},
 		{"heard though refused", on(say, refuse), "chat", 1, lineWrong},
 
-		{"close without a reason", on(echo, func(c *foreignClient, _ []byte) [][]byte { c.Close(nil); return nil }), "echo", 1, robotapi.CloseUnexplained},
+		{"close without a reason", on(echo, cutOff), "echo", 1, robotapi.CloseUnexplained},
+
+		// What is broken over a gap, when a robot comes back and asks again.
+		{"hang up, and do again what comes again", gap(pb.ClaimACKID, faults{forgetful: true}), "grow", 1, more + ", " + money},
+		{"hang up, and forget an upgrade", gap(pb.ClaimACKID, changing(pb.UpgradeREQID, forget)), "grow", 1, lost + ", " + money},
+		{"hang up, and mint money", gap(pb.ClaimACKID, changing(claim, mint)), "grow", 1, money},
+		{"hang up, and drop a line", gap(say, on(line, drop)), "chat", 1, lineMissing},
+		{"hand over twice", gap(say, faults{sticky: true}), "chat", 1, lineDoubled},
+		{"hand over nothing", gap(say, spoil(func(m *pb.LineACK) bool { return !m.Missed })), "chat", 1, lineMissing},
+
+		{"forget a topic", spoil(func(m *pb.JoinACK) bool { m.Topic = ""; return true }), "chat", 1, lost},
+		{"a topic that nobody set", spoil(func(m *pb.JoinACK) bool { m.Topic += "9"; return true }), "chat", 1, wrong},
+		{"another text in the history", spoil(func(m *pb.HistoryACK) bool { return retell(m, func(l *pb.LineACK_Line) { l.Text = "x" + l.Text }) }), "chat", 1, robotapi.History},
+		{"another ID in the history", spoil(func(m *pb.HistoryACK) bool { return retell(m, func(l *pb.LineACK_Line) { l.Id = 1 << 40 }) }), "chat", 1, robotapi.History},
+		{"not let go", faults{frame: func(c *foreignClient, id uint16, _ int, frame []byte) [][]byte {
+			if id == pb.LeaveACKID {
+				c.rooms["tavern-0"] = true
+			}
+			return [][]byte{frame}
+		}}, "chat", 1, lineWrong},
 	} {
 		t.Run(fmt.Sprint(test.scenario, test.inflight, " ", test.name), func(t *testing.T) {
 			t.Parallel()
@@ -181,6 +227,40 @@ func TestFaultsAreCaught(t *testing.T) {
 			}
 		})
 	}
+}
+
+// spoil changes all messages of a kind, or drops those for which change says so by
+// false.
+func spoil[M any, P interface {
+	*M
+	pb.Message
+}](change func(m *M) bool) faults {
+	var zero P
+	return faults{frame: func(_ *foreignClient, id uint16, _ int, frame []byte) [][]byte {
+		if id != zero.MsgID() {
+			return [][]byte{frame}
+		}
+		m := P(new(M))
+		if err := proto.Unmarshal(frame[2:], m); err != nil {
+			panic(err)
+		}
+		if !change((*M)(m)) {
+			return nil
+		}
+		body, err := proto.Marshal(m)
+		if err != nil {
+			panic(err)
+		}
+		return [][]byte{append(bytes.Clone(frame[:2]), body...)}
+	}}
+}
+
+// retell changes the newest line of a history.
+func retell(m *pb.HistoryACK, change func(l *pb.LineACK_Line)) bool {
+	if len(m.Lines) > 0 {
+		change(m.Lines[len(m.Lines)-1])
+	}
+	return true
 }
 
 // retold changes a line.

@@ -25,6 +25,10 @@ type flags struct {
 	warmup time.Duration
 	grace  time.Duration
 
+	patience  time.Duration
+	reconnect bool
+	chaos     bool
+
 	login    string
 	agent    string
 	noToken  bool
@@ -60,13 +64,20 @@ func New(fs *flag.FlagSet) basefx.Service {
 	fs.IntVar(&f.idle, "idle", 0, "further connections that are verified and then only heartbeat")
 	fs.IntVar(&f.inflight, "inflight", 0, fmt.Sprintf("most requests under way per robot (default 1, with -rate %d)", maxOpenInFlight))
 	fs.Float64Var(&f.rate, "rate", 0, "requests a second per robot, whatever becomes of them; 0 sends the next when one is answered")
-	fs.DurationVar(&f.think, "think", ownThink, "about how long a robot thinks before that; negative leaves it to the scenario")
+	f.think = ownThink
+	fs.Func("think", "about how long a robot thinks before that; without it as the scenario has it", func(s string) (err error) {
+		f.think, err = time.ParseDuration(s)
+		return err
+	})
 	fs.IntVar(&f.size, "size", 64, "bytes of content, of echo and broadcast")
 	fs.Uint64Var(&f.seed, "seed", 1, "makes a run repeat: contents and choices follow from it")
 	fs.UintVar(&f.ackID, "ackid", uint(pb.EchoACKID), "message ID of the reply to EchoREQ, for a foreign server")
 	fs.DurationVar(&f.lasts, "for", 10*time.Second, "how long to measure; 0 goes on until interrupted")
 	fs.DurationVar(&f.warmup, "warmup", time.Second, "how long the robots play before measuring begins")
 	fs.DurationVar(&f.grace, "grace", 5*time.Second, "how long to wait at the end for replies still to come")
+	fs.DurationVar(&f.patience, "patience", 10*time.Second, "how long to wait for a reply, up to twice as long, before it is missing; 0 is until the end")
+	fs.BoolVar(&f.reconnect, "reconnect", true, "come back when the connection ends, unless that is meant for the robot (kicked, logged in elsewhere, banned)")
+	fs.BoolVar(&f.chaos, "chaos", false, "servers are killed meanwhile: an end without a reason and a reply that never comes are errors, not broken promises")
 	fs.StringVar(&f.login, "login", "", "address of login; empty finds it through memsd")
 	fs.StringVar(&f.agent, "agent", "", "address of the agent, instead of the one that login tells")
 	fs.BoolVar(&f.noToken, "noverify-token", false, "do not log in: verify at -agent with the uid as token, which only a foreign server takes")
@@ -97,6 +108,9 @@ func (c *Crew) check() error {
 			f.inflight = maxOpenInFlight
 		}
 	}
+	if f.rate > 0 && f.think > 0 {
+		return fmt.Errorf("-rate=%v -think=%v: one of the two, a rate leaves no time to think", f.rate, f.think)
+	}
 	if f.think < 0 {
 		f.think = c.scenario.Think
 	}
@@ -111,14 +125,16 @@ func (c *Crew) check() error {
 		return fmt.Errorf("-size=%d: 0 to 60000, so that it fits a frame", f.size)
 	case f.ackID > 1<<16-1:
 		return fmt.Errorf("-ackid=%d: message IDs have 16 bits", f.ackID)
-	case f.lasts < 0 || f.warmup < 0 || f.grace < 0 || f.ramp < 0:
-		return fmt.Errorf("-for, -warmup, -grace and -ramp cannot be negative")
+	case f.lasts < 0 || f.warmup < 0 || f.grace < 0 || f.patience < 0 || f.ramp < 0:
+		return fmt.Errorf("-for, -warmup, -grace, -patience and -ramp cannot be negative")
 	case f.beat < time.Second:
 		return fmt.Errorf("-beat=%v: at least 1s", f.beat)
 	case f.commType != "tcp" && f.commType != "ws":
 		return fmt.Errorf("-commtype=%s: tcp or ws", f.commType)
 	case c.scenario.Visit != nil && (f.n == 0 || f.idle > 0):
 		return fmt.Errorf("-scenario=%s: its robots come and go, -idle has no place there", f.scenario)
+	case c.scenario.Visit != nil && f.database != "":
+		return fmt.Errorf("-scenario=%s: its robots change nothing, -database has no place there", f.scenario)
 	case f.scenario == "login" && f.noToken:
 		return fmt.Errorf("-scenario=login: -noverify-token has no place there")
 	case f.noToken && f.agent == "":

@@ -25,7 +25,10 @@ type foreign struct {
 	clients []*foreignClient
 	players map[string]*foreignPlayer
 	lineID  uint64
-	heard   map[string][]uint16 // message IDs but heartbeats', by uid
+	topics  map[string]string             // by room
+	said    map[string][]*pb.LineACK_Line // by room
+	waits   map[string][]*pb.LineACK_Line // by uid
+	heard   map[string][]uint16           // message IDs but heartbeats', by uid
 }
 
 // faults are what a foreign server does wrong, nothing if nil.
@@ -37,6 +40,8 @@ type faults struct {
 	change func(p *foreignPlayer, before foreignPlayer, id uint16, n int)
 	// forgetful makes it do requests again that come again.
 	forgetful bool
+	// sticky makes it hand over what waits for a player at each login.
+	sticky bool
 }
 
 type foreignClient struct {
@@ -53,7 +58,8 @@ func startForeign(t *testing.T, f faults) *foreign {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := &foreign{addr: l.Addr().String(), faults: f, players: map[string]*foreignPlayer{}, heard: map[string][]uint16{}}
+	srv := &foreign{addr: l.Addr().String(), faults: f, players: map[string]*foreignPlayer{},
+		topics: map[string]string{}, said: map[string][]*pb.LineACK_Line{}, waits: map[string][]*pb.LineACK_Line{}, heard: map[string][]uint16{}}
 	a := &cellnet.Acceptor{Config: &cellnet.Config{Framing: cellnet.ClientFraming}, WebSocket: true, Open: srv.open}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -87,7 +93,9 @@ func (c *foreignClient) Frame(b []byte) error {
 			return err
 		}
 		c.uid = req.GameToken
-		return c.SendMessage(pb.VerifyACKID, nil)
+		err := c.SendMessage(pb.VerifyACKID, nil)
+		c.handOver()
+		return err
 	case pb.EchoREQID:
 		c.send(pb.EchoACKID, body)
 	case pb.ChatREQID:

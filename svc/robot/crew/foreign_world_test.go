@@ -37,7 +37,22 @@ func (c *foreignClient) handle(id uint16, body []byte) error {
 	case pb.JoinREQID:
 		return handled(body, &pb.JoinREQ{}, func(m *pb.JoinREQ) {
 			c.rooms[m.Room] = true
-			c.reply(&pb.JoinACK{Room: m.Room})
+			c.reply(&pb.JoinACK{Room: m.Room, Topic: c.srv.topics[m.Room]})
+		})
+	case pb.LeaveREQID:
+		return handled(body, &pb.LeaveREQ{}, func(m *pb.LeaveREQ) {
+			delete(c.rooms, m.Room)
+			c.reply(&pb.LeaveACK{Room: m.Room})
+		})
+	case pb.TopicREQID:
+		return handled(body, &pb.TopicREQ{}, func(m *pb.TopicREQ) {
+			c.srv.topics[m.Room] = m.Topic
+			c.reply(&pb.TopicACK{Room: m.Room, Topic: m.Topic})
+		})
+	case pb.HistoryREQID:
+		return handled(body, &pb.HistoryREQ{}, func(m *pb.HistoryREQ) {
+			all := c.srv.said[m.Room]
+			c.reply(&pb.HistoryACK{Room: m.Room, Lines: all[max(0, len(all)-int(m.Limit)):]})
 		})
 	case pb.WhoREQID:
 		return handled(body, &pb.WhoREQ{}, func(m *pb.WhoREQ) {
@@ -98,18 +113,35 @@ func (c *foreignClient) claim(p *foreignPlayer, requestID string) pb.Message {
 	return &pb.ClaimACK{RequestId: requestID, Claimed: 25 * p.level, Money: p.money, Revision: p.revision}
 }
 
-// say shows a line to everybody who shall see it, its sender too.
+// say shows a line to everybody who shall see it, its sender too. One for somebody
+// who is not here waits.
 func (c *foreignClient) say(m *pb.SayREQ) {
 	c.srv.lineID++
 	line := &pb.LineACK_Line{Id: c.srv.lineID, From: c.uid, Room: m.Room, To: m.To, Text: m.Text}
+	stored := m.To != ""
 	for _, to := range c.srv.clients {
 		switch {
-		case m.Room != "" && !to.rooms[m.Room], m.To != "" && to.uid != m.To && to != c:
+		case m.Room != "" && !to.rooms[m.Room], m.To != "" && to.uid != m.To && to != c, to.uid == "":
 		default:
 			to.reply(&pb.LineACK{Lines: []*pb.LineACK_Line{line}})
+			stored = stored && to.uid != m.To
 		}
 	}
-	c.reply(&pb.SayACK{RequestId: m.RequestId, LineId: line.Id})
+	if stored {
+		c.srv.waits[m.To] = append(c.srv.waits[m.To], line)
+	}
+	c.srv.said[m.Room] = append(c.srv.said[m.Room], line)
+	c.reply(&pb.SayACK{RequestId: m.RequestId, LineId: line.Id, Stored: stored})
+}
+
+// handOver tells what waits for a client that is here now, line by line.
+func (c *foreignClient) handOver() {
+	for _, line := range c.srv.waits[c.uid] {
+		c.reply(&pb.LineACK{Lines: []*pb.LineACK_Line{line}, Missed: true})
+	}
+	if !c.srv.faults.sticky {
+		delete(c.srv.waits, c.uid)
+	}
 }
 
 // lineOf is the line in a frame of the foreign server.

@@ -14,21 +14,34 @@ import (
 // ledgerLimit is how long reading the ledger may take.
 const ledgerLimit = 2 * time.Minute
 
+// openLedger opens -database, if that is given. The game is there by now, and so
+// is its database.
+func (c *Crew) openLedger(ctx context.Context) (err error) {
+	if c.flags.database != "" {
+		c.ledger, err = gameapi.OpenLedger(ctx, c.flags.database)
+	}
+	return err
+}
+
+func (c *Crew) closeLedger() {
+	if c.ledger != nil {
+		c.ledger.Close() // it was only read
+	}
+}
+
 // checkLedger holds what the robots were told against what the game has
 // written: each acknowledged change is there once, as it was told; of this run
 // nothing else is, but what a robot was not told about; and each change begins
 // with what the one before has left.
 func (c *Crew) checkLedger(ctx context.Context) error {
+	if c.ledger == nil {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, ledgerLimit)
 	defer cancel()
-	ledger, err := gameapi.OpenLedger(ctx, c.flags.database)
-	if err != nil {
-		return err
-	}
-	defer ledger.Close()
 	for uid, told := range c.run.Told() {
 		const more = 16 // than there should be, to see what should not
-		changes, err := ledger.Newest(ctx, uid, len(told.Done)+len(told.InDoubt)+more)
+		changes, err := c.ledger.Newest(ctx, uid, len(told.Done)+len(told.InDoubt)+more)
 		if err != nil {
 			return err
 		}

@@ -48,7 +48,7 @@ type curve struct {
 	Points string // of an SVG polyline
 }
 
-var colors = []string{"#2a7de1", "#e4572e", "#2e9e6b", "#a05ed6", "#c9a227", "#d6457f", "#4bb5c1", "#7d7d7d"}
+var colors = []string{"#2a7de1", "#e4572e", "#2e9e6b", "#a05ed6", "#c9a227", "#d6457f", "#4bb5c1", "#7d7d7d", "#8c564b", "#3f51b5", "#9acd32", "#e91e9c"}
 
 // writePlot writes the report as a page: rate and latency over time, and the
 // figures.
@@ -141,7 +141,7 @@ func draw(title string, timeline []robotapi.Second, all []series, logarithmic bo
 		step := roundStep(high / 4)
 		high = math.Ceil(high/step) * step
 		for v := 0.0; v <= high; v += step {
-			c.YTicks = append(c.YTicks, markAt(scale(v), fmt.Sprintf("%g", v)))
+			c.YTicks = append(c.YTicks, markAt(scale(v), amount(v)))
 		}
 	}
 	x := func(at float64) float64 { return chartLeft + (chartWidth-chartLeft-chartRight)*at/end }
@@ -165,12 +165,26 @@ func points(timeline []robotapi.Second, value func(robotapi.Second) float64, x, 
 		}
 		if (i+1)%every == 0 || i == len(timeline)-1 {
 			if !math.IsNaN(highest) {
+				if b.Len() == 0 && i < every { // what a second was like it was from its beginning
+					fmt.Fprintf(&b, "%.1f,%.1f ", x(0), y(highest))
+				}
 				fmt.Fprintf(&b, "%.1f,%.1f ", x(s.At), y(highest))
 			}
 			highest = math.NaN()
 		}
 	}
 	return b.String()
+}
+
+// amount is a number in a few characters.
+func amount(v float64) string {
+	switch {
+	case v >= 1e6:
+		return fmt.Sprintf("%gM", v/1e6)
+	case v >= 1e4:
+		return fmt.Sprintf("%gk", v/1e3)
+	}
+	return fmt.Sprintf("%g", v)
 }
 
 // roundStep is the next of 1, 2, 5, 10, ... that is not below v.

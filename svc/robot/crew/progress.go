@@ -65,6 +65,16 @@ func (p *progress) phase(phase string, online, robots int) {
 	}
 }
 
+// note tells a person why nothing happens.
+func (p *progress) note(text string) {
+	switch p.mode {
+	case "panel":
+		p.draw(p.scenario + ", " + text)
+	case "plain":
+		fmt.Fprintln(p.out, text)
+	}
+}
+
 // second tells of a second that was measured; errors are those of the whole run.
 func (p *progress) second(s *robotapi.Second, robots int, violations int64, errors []robotapi.Error) {
 	left := "until interrupted"
@@ -79,7 +89,7 @@ func (p *progress) second(s *robotapi.Second, robots int, violations int64, erro
 	case "json":
 		p.event(robotapi.Event{Phase: robotapi.Measuring, Online: s.Online, Robots: robots, Left: max(p.lasts.Seconds()-s.At, 0), Second: s})
 	case "plain":
-		fmt.Fprintf(p.out, "%4.0fs online %d ops/s %.0f p50 %s p99 %s errors %d violations %d %s\n", s.At, s.Online, s.PerSecond, micros(s.P50), micros(s.P99), failed, violations, left)
+		fmt.Fprintf(p.out, "%4.0fs online %d  ops/s %-7.0f p50 %-8s p99 %-8s errors %d  violations %d  %s\n", s.At, s.Online, s.PerSecond, latency(s.PerSecond, s.P50), latency(s.PerSecond, s.P99), failed, violations, left)
 	case "panel":
 		p.draw(p.panel(s, robots, violations, failed, left, errors)...)
 	}
@@ -91,7 +101,7 @@ const maxErrorsShown = 5
 func (p *progress) panel(s *robotapi.Second, robots int, violations, failed int64, left string, errors []robotapi.Error) []string {
 	lines := []string{
 		fmt.Sprintf("%s %s %.0fs, %s", p.scenario, p.bar(s.At), s.At, left),
-		fmt.Sprintf("online %d of %d   %.0f ops/s   p50 %s   p99 %s", s.Online, robots, s.PerSecond, micros(s.P50), micros(s.P99)),
+		fmt.Sprintf("online %d of %d   %.0f ops/s   p50 %s   p99 %s", s.Online, robots, s.PerSecond, latency(s.PerSecond, s.P50), latency(s.PerSecond, s.P99)),
 		fmt.Sprintf("errors %d   violations %d", failed, violations),
 	}
 	if len(s.Ops) > 1 {
@@ -107,6 +117,14 @@ func (p *progress) panel(s *robotapi.Second, robots int, violations, failed int6
 		lines = append(lines, fmt.Sprintf("  %8d x %s", e.Count, e.Code))
 	}
 	return lines
+}
+
+// latency is a latency in words, if there was anything to have one.
+func latency(perSecond, us float64) string {
+	if perSecond == 0 {
+		return "-"
+	}
+	return micros(us)
 }
 
 // bar shows how much of the time has passed.

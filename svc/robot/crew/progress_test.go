@@ -31,7 +31,7 @@ func told(t *testing.T, mode string) string {
 
 func TestProgress(t *testing.T) {
 	if got, want := told(t, "auto"), "entering: 50 of 100\nonline: 100 of 100\nmeasuring: 100 of 100\n"+
-		"   3s online 99 ops/s 1234 p50 100µs p99 2ms errors 7 violations 2 left 7s\nmeasured: 99 of 100\n"; got != want {
+		"   3s online 99  ops/s 1234    p50 100µs    p99 2ms      errors 7  violations 2  left 7s\nmeasured: 99 of 100\n"; got != want {
 		t.Errorf("plain:\n%s\nwant\n%s", got, want)
 	}
 	if got := told(t, "none"); got != "" {

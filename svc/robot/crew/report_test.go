@@ -132,9 +132,10 @@ func TestGuest(t *testing.T) {
 		{nil, io.EOF, "closed: eof, 1 violations"},
 		{nil, context.Canceled, ", 0 violations"},
 	} {
-		c := &Crew{run: player.NewRun(player.Options{}, nil)}
-		c.guests.Add(1)
-		g := &guest{crew: c, uid: "robot7", idle: true}
+		c := &Crew{}
+		c.run = player.NewRun(player.Options{}, &c.tally)
+		g := &guest{crew: c, uid: "robot7", stays: true}
+		g.Online(nil)
 		if test.farewell != nil {
 			body, err := proto.Marshal(test.farewell)
 			if err != nil {
@@ -165,6 +166,40 @@ func inTwoSeconds(r *robotapi.Report) bool {
 		}
 	}
 	return !slices.ContainsFunc(r.Ops, func(o robotapi.Op) bool { return seconds[o.Name] < 2 })
+}
+
+// What a person is told in the end.
+func TestPrint(t *testing.T) {
+	report := func(change func(r *robotapi.Report)) *robotapi.Report {
+		r := &robotapi.Report{
+			Scenario: "echo", CommType: "tcp", Robots: 1, Online: 1, InFlight: 1, Seconds: 2, CPU: 0.5,
+			Ops: []robotapi.Op{{Name: "echo", Count: 1000}}, MemoryBytes: 20e6,
+		}
+		change(r)
+		return r
+	}
+	for _, test := range []struct {
+		report *robotapi.Report
+		want   []string
+	}{
+		{report(func(*robotapi.Report) {}), []string{"seed 0: 1 robot; each has 1 under way", "meanwhile (500µs an operation)", "and 20.0 MB\n", "no promise was broken"}},
+		{report(func(r *robotapi.Report) { r.Robots, r.Idle, r.IdleIn, r.Rate = 3, 2, 1, 5 }), []string{"1 of 3 robots and 1 of 2 idle connections; each asks 5 times a second"}},
+		{report(func(r *robotapi.Report) { r.Rate, r.Behind = 5, 2.5 }), []string{"requests were up to 2.5s late"}},
+		{report(func(r *robotapi.Report) { r.Idle, r.IdleIn, r.Think = 99, 99, 1 }), []string{"1 robot and 99 idle connections; each has 1 under way, with 1s to think", "20.0 MB (100.0 kB a robot)"}},
+		{report(func(r *robotapi.Report) {
+			r.Errors = []robotapi.Error{{Code: "closed: eof", Count: 1, Example: "robot0: the end"}}
+			r.ViolationCount, r.Violations = 3, []robotapi.Violation{{Kind: "money", Robot: "robot0", At: 1, Expected: "1", Seen: "2"}}
+		}), []string{"error closed: eof: 1 time, first: robot0: the end", "VIOLATION money, robot0 at 1.000 s: expected 1; seen 2", "VIOLATION and 2 more"}},
+	} {
+		var out strings.Builder
+		c := &Crew{out: &out, before: 10e6}
+		c.print(test.report)
+		for _, want := range test.want {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("no %q in\n%s", want, out.String())
+			}
+		}
+	}
 }
 
 // The page has a curve for each operation, and is well-formed.
@@ -212,6 +247,17 @@ func TestPlot(t *testing.T) {
 	}
 	if curves != 3 || strings.Contains(string(text), "ZgotmplZ") || strings.Contains(string(text), "NaN") {
 		t.Errorf("%d pictures\n%s", curves, text)
+	}
+	one := &robotapi.Report{Ops: []robotapi.Op{{Name: "echo"}}, Timeline: []robotapi.Second{{At: 1, Ops: []robotapi.OpSecond{{Name: "echo", PerSecond: 2e6, P50: 10, P99: 20}}}}}
+	for _, c := range charts(one) { // a run of one second
+		for _, curve := range c.Curves {
+			if len(strings.Fields(curve.Points)) != 2 {
+				t.Errorf("%s of one second: %q", curve.Name, curve.Points)
+			}
+		}
+	}
+	if top := charts(one)[0].YTicks; top[len(top)-1].Label != "2M" {
+		t.Errorf("%+v", top)
 	}
 	if err := writePlot(file, &robotapi.Report{Violations: []robotapi.Violation{{Kind: "<b>"}}, ViolationCount: 3}); err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package crew
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -25,14 +24,10 @@ func (c *Crew) performVisits(ctx, entering context.Context) error {
 	defer stop()
 	d, err := c.newDoor(entering)
 	if err != nil {
-		return err
+		return unlessInterrupted(entering, err)
 	}
 	if !c.visit(entering, d, 0, 0, time.Now()) {
-		errors := c.tally.Errors()
-		if len(errors) == 0 {
-			return nil // interrupted
-		}
-		return fmt.Errorf("no robot got in: %s (%s)", errors[0].Example, errors[0].Code)
+		return c.nobody()
 	}
 	var robots sync.WaitGroup
 	defer robots.Wait()

@@ -18,6 +18,7 @@ type meter struct {
 	last     time.Time // end of the last interval
 	end      time.Time
 	cpu      time.Duration // taken before start; then while measuring
+	behind   time.Duration // the rate, in the end
 	timeline []robotapi.Second
 	part     *hdrhistogram.Histogram // scratch: an operation in an interval
 	all      *hdrhistogram.Histogram // scratch: all of them
@@ -46,13 +47,16 @@ func (c *Crew) watch() *meter {
 	m.interval()
 	m.end = m.last
 	m.cpu = cpuTime() - m.cpu
+	for _, r := range c.robots {
+		m.behind = max(m.behind, r.Behind())
+	}
 	c.progress.phase(robotapi.Measured, c.present(), c.flags.n+c.flags.idle)
 	return m
 }
 
 // pass waits until so long after start; for 0, if every second is worth
 // a call, until interrupted. It ends early when interrupted or when nobody is
-// online any more.
+// online any more, nor coming back.
 func (c *Crew) pass(lasts time.Duration, start time.Time, second func()) {
 	end := start.Add(lasts)
 	if lasts == 0 && second == nil {
@@ -74,10 +78,16 @@ func (c *Crew) pass(lasts time.Duration, start time.Time, second func()) {
 		if second != nil {
 			second()
 		}
-		if c.present() == 0 {
+		if c.allGone() {
 			return
 		}
 	}
+}
+
+// allGone reports whether nobody is online and nobody is coming back. It looks
+// twice, as somebody may have left, or may have come, between two looks.
+func (c *Crew) allGone() bool {
+	return c.away.Load() == 0 && c.present() == 0 && c.away.Load() == 0
 }
 
 // present is how many are online now, idle ones too.

@@ -26,6 +26,12 @@ type Calls struct {
 	open    []call   // under way, oldest first
 	excused []uint16 // IDs of messages that the server has refused, without telling which
 	known   []string // answered or given up, oldest first
+	late    []string // taken for lost, oldest first
+
+	// Lost, if set, is called when the reply to a request is taken for lost while
+	// the robot plays. The request is then to be asked again, or Again called if it
+	// was one of Pace; without Lost that is done.
+	Lost func(id uint16, key string)
 }
 
 type call struct {
@@ -34,6 +40,7 @@ type call struct {
 	due       time.Duration
 	after     string // a later request that was answered before this one
 	overtaken int    // by so many
+	old       bool   // it was there at the last look at what is overdue
 }
 
 // NewCalls makes the calls of a robot. What is not answered at the end is
@@ -41,6 +48,8 @@ type call struct {
 func NewCalls(r *Robot) *Calls {
 	c := &Calls{robot: r}
 	r.AtEnd(c.Owed, c.settle)
+	r.OnReturn(c.forget)
+	r.events.overdue = append(r.events.overdue, c.overdue)
 	return c
 }
 
@@ -58,9 +67,15 @@ func (c *Calls) Answered(id uint16, key string) (due time.Duration, ok bool) {
 	i := slices.IndexFunc(c.open, func(o call) bool { return o.id == id && o.key == key })
 	name := callName(id, key)
 	if i < 0 {
-		if slices.Contains(c.known, name) {
+		switch {
+		case slices.Contains(c.late, name):
+			c.late = slices.Delete(c.late, slices.Index(c.late, name), slices.Index(c.late, name)+1)
+			if !c.robot.run.Chaos { // which excuses it
+				c.robot.Violation(robotapi.ReplyReordered, "the reply to "+name+" in its turn", "it came after it was taken for lost")
+			}
+		case slices.Contains(c.known, name):
 			c.robot.Violation(robotapi.ReplyDoubled, "one reply to "+name, "another")
-		} else {
+		default:
 			c.robot.Violation(robotapi.ReplyWrong, "replies to what was asked", "a reply to "+name+", which was not")
 		}
 		return 0, false
@@ -76,9 +91,9 @@ func (c *Calls) Answered(id uint16, key string) (due time.Duration, ok bool) {
 		c.open[j].overtaken++
 	}
 	c.open = slices.Delete(c.open, i, i+1)
-	c.remember(name)
+	c.known = remember(c.known, name)
 	for len(c.open) > 0 && c.open[0].overtaken > callPatience {
-		c.giveUp()
+		c.lose()
 	}
 	return found.due, true
 }
@@ -118,7 +133,7 @@ func (c *Calls) countExcused(id uint16) (n int) {
 func (c *Calls) drop(i int) (excused bool) {
 	o := c.open[i]
 	c.open = slices.Delete(c.open, i, i+1)
-	c.remember(callName(o.id, o.key))
+	c.known = remember(c.known, callName(o.id, o.key))
 	if e := slices.Index(c.excused, o.id); e >= 0 {
 		c.excused = slices.Delete(c.excused, e, e+1)
 		return true
@@ -126,18 +141,31 @@ func (c *Calls) drop(i int) (excused bool) {
 	return false
 }
 
+// lose takes the oldest reply for lost, and tells Lost.
+func (c *Calls) lose() {
+	o := c.open[0]
+	switch excused := c.giveUp(); {
+	case excused: // and sent again by whoever was told so
+	case c.Lost != nil:
+		c.Lost(o.id, o.key)
+	default:
+		c.robot.pace.free++
+	}
+}
+
 // giveUp takes the oldest reply for lost.
-func (c *Calls) giveUp() {
+func (c *Calls) giveUp() (excused bool) {
 	o := c.open[0]
 	if c.drop(0) {
-		return
+		return true
 	}
-	seen := "none"
+	name, seen := callName(o.id, o.key), "none"
 	if o.after != "" {
 		seen += "; that to " + o.after + ", which was sent later, came"
 	}
-	c.robot.Violation(robotapi.ReplyMissing, fmt.Sprintf("a reply to %s, sent %v ago", callName(o.id, o.key), (c.robot.Now()-o.due).Round(time.Millisecond)), seen)
-	c.robot.pace.free++ // without which the robot would do less from now on
+	c.late = remember(c.late, name)
+	c.robot.unanswered(pb.MessageName(o.id), fmt.Sprintf("a reply to %s, sent %v ago", name, (c.robot.Now()-o.due).Round(time.Millisecond)), seen)
+	return false
 }
 
 // settle takes all replies that have not come for lost.
@@ -147,11 +175,29 @@ func (c *Calls) settle() {
 	}
 }
 
-func (c *Calls) remember(name string) {
-	if len(c.known) == callsKnown {
-		c.known = slices.Delete(c.known, 0, callsKnown/2)
+// overdue takes for lost what was not answered at the last look either.
+func (c *Calls) overdue() {
+	for len(c.open) > 0 && c.open[0].old {
+		c.lose()
 	}
-	c.known = append(c.known, name)
+	for i := range c.open {
+		c.open[i].old = true
+	}
+}
+
+// forget takes nothing for owed that was asked on the connection before.
+func (c *Calls) forget() {
+	for _, o := range c.open {
+		c.robot.Error("unanswered: "+pb.MessageName(o.id), "its connection has ended")
+	}
+	c.open, c.excused, c.known, c.late = nil, nil, nil, nil
+}
+
+func remember(names []string, name string) []string {
+	if len(names) == callsKnown {
+		names = slices.Delete(names, 0, callsKnown/2)
+	}
+	return append(names, name)
 }
 
 func callName(id uint16, key string) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -12,13 +13,17 @@ import (
 	"github.com/davyxu/cellmesh_demo/util/cellnet"
 )
 
-// Online gives the robot its connection.
+// Online gives the robot its connection, or another after it lost one.
 func (r *Robot) Online(c Conn) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.closed { // it may have been short
-		r.conn = c
+	defer r.unlock()
+	if r.ended { // it was short
+		r.ended = false
+		r.leave()
+		return
 	}
+	r.conn = c
+	r.play()
 }
 
 // IsOnline reports whether the robot has its connection.
@@ -28,25 +33,82 @@ func (r *Robot) IsOnline() bool {
 	return r.conn != nil
 }
 
-// Begin makes the robot play, if it is online.
+// Behind is how late the next request of a robot with a rate is by now.
+func (r *Robot) Behind() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.started || r.pace.gap == 0 {
+		return 0
+	}
+	return max(r.run.Now()-r.pace.next, 0)
+}
+
+// Begin makes the robot play, as soon as it is online.
 func (r *Robot) Begin() {
 	r.mu.Lock()
 	defer r.unlock()
-	if r.plays = r.conn != nil; !r.plays {
+	if r.begun {
 		return
 	}
-	for _, f := range r.events.begin {
-		f()
+	r.begun = true
+	if r.conn != nil {
+		r.play()
 	}
-	r.beginPace()
+}
+
+// play makes a robot that is online play, for the first time or again.
+func (r *Robot) play() {
+	if !r.begun {
+		return
+	}
+	r.plays = !r.stopped
+	if r.life > 1 {
+		r.pace.free = r.run.InFlight
+		for _, f := range r.events.back {
+			f()
+		}
+	}
+	switch {
+	case r.started:
+		r.goOn()
+	case r.plays:
+		r.started = true
+		for _, f := range r.events.begin {
+			f()
+		}
+		r.beginPace()
+		r.lookAfter()
+	}
+}
+
+// lookAfter looks for replies that are overdue, every Patience until the robot
+// stops.
+func (r *Robot) lookAfter() {
+	if r.run.Patience <= 0 || len(r.events.overdue) == 0 {
+		return
+	}
+	r.look = alarm{robot: r, ring: func() {
+		if r.stopped {
+			return
+		}
+		if r.plays {
+			for _, f := range r.events.overdue {
+				f()
+			}
+			r.pump()
+		}
+		r.run.Wheel.set(&r.look, r.Now()+r.run.Patience)
+	}}
+	r.run.Wheel.set(&r.look, r.Now()+r.run.Patience)
 }
 
 // Stop makes the robot send no more requests of Pace. It tells how many replies
-// the robot is still owed; ask again until there are none.
+// the robot is still owed, on the connection that it has; ask again until there are
+// none.
 func (r *Robot) Stop() (owed int) {
 	r.mu.Lock()
 	defer r.unlock()
-	r.plays = false
+	r.plays, r.stopped = false, true
 	if r.conn == nil {
 		return 0
 	}
@@ -105,34 +167,56 @@ func (r *Robot) unlock() {
 	}
 }
 
-// ExpectedFarewell is what a server owes to a client that understands it.
-const ExpectedFarewell = "a RejectACK that says why, before the connection ends"
-
 // Closed takes the robot's connection away. That the server did not say why is a
 // violation.
 func (r *Robot) Closed(err error) {
 	r.mu.Lock()
 	defer r.unlock()
-	r.conn, r.plays, r.closed = nil, false, true
-	if code, example, wrong := Ended(r.farewell, err); code != "" {
-		r.Error(code, example)
-		if wrong {
-			r.Violation(robotapi.CloseUnexplained, ExpectedFarewell, example)
-		}
+	r.returns = r.run.Ended(r.UID, r.farewell, err)
+	r.ended = r.conn == nil
+	r.conn, r.plays, r.farewell = nil, false, 0
+	r.life++
+	for _, f := range r.events.lost {
+		f()
+	}
+	if !r.ended { // else Online is still to come
+		r.leave()
 	}
 }
 
-// Ended judges the end of a connection, before which the server has said
-// farewell. code is empty if it was this side that ended it; wrong tells that the
-// server owed a reason.
-func Ended(farewell string, err error) (code, example string, wrong bool) {
-	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, cellnet.ErrClosed):
-		return "", "", false
-	case farewell != "":
-		return "closed: " + farewell, "the end: " + err.Error(), false
+// leave asks for another connection, if there is to be one.
+func (r *Robot) leave() {
+	if r.returns {
+		r.run.Lost(r.Index)
 	}
-	return "closed: " + cellnet.ReasonLabel(err), "the end: " + err.Error(), true
+}
+
+// Ended judges the end of a connection of that uid, before which the server has
+// said farewell, if it has. It reports whether whoever had it shall come back:
+// unless this side has ended it, or the reason will be the same the next time.
+func (r *Run) Ended(uid string, farewell pb.ResultCode, err error) (comesBack bool) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, cellnet.ErrClosed) {
+		return false
+	}
+	code, example := "closed: "+farewell.String(), "the end: "+err.Error()
+	if farewell == pb.ResultCode_NoError {
+		code = "closed: " + cellnet.ReasonLabel(err)
+		if !r.Chaos {
+			r.Tally.Violation(robotapi.CloseUnexplained, uid, r.Now(), "a RejectACK that says why, before the connection ends", example)
+		}
+	}
+	r.Tally.Error(code, uid+": "+example)
+	return r.Lost != nil && !isTheirs(farewell)
+}
+
+// isTheirs reports whether it was meant for this client that its connection ends.
+func isTheirs(farewell pb.ResultCode) bool {
+	switch farewell {
+	case pb.ResultCode_LoggedInElsewhere, pb.ResultCode_Kicked, pb.ResultCode_AccountLocked,
+		pb.ResultCode_TooManyViolations, pb.ResultCode_ProtocolError:
+		return true
+	}
+	return false
 }
 
 // rejected hears RejectACK.
@@ -144,7 +228,7 @@ func (r *Robot) rejected(body []byte) {
 	}
 	id := uint16(m.MsgId)
 	if id == 0 { // the end comes by itself
-		r.farewell = m.Code.String()
+		r.farewell = m.Code
 		return
 	}
 	r.Error(fmt.Sprintf("refused: %s: %v", pb.MessageName(id), m.Code), m.Reason)
@@ -161,7 +245,7 @@ func (r *Robot) rejected(body []byte) {
 func (r *Robot) ring(a *alarm) {
 	r.mu.Lock()
 	defer r.unlock()
-	if r.plays {
+	if a.life == 0 || a.life == r.life && r.plays {
 		a.ring()
 	}
 }

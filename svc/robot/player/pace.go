@@ -51,20 +51,32 @@ func (r *Robot) thinks() bool { return r.run.Think > 0 && r.run.Rate == 0 }
 // upTo is a random time from 0 to d.
 func (r *Robot) upTo(d time.Duration) time.Duration { return time.Duration(r.Rand().Int64N(int64(d))) }
 
-// beginPace sends the first requests. Robots that think or have a rate begin
-// spread over the time between two requests.
+// Hold takes one of the requests that Pace has left, for one that is asked again
+// in OnReturn.
+func (r *Robot) Hold() { r.pace.free-- }
+
+// beginPace sends the first requests. Robots with a rate begin spread over the
+// time between two requests.
 func (r *Robot) beginPace() {
 	p := &r.pace
 	p.next = r.Now()
+	if p.gap > 0 {
+		p.next += p.gap * time.Duration(r.Index) / time.Duration(max(r.run.Robots, 1))
+	}
+	r.goOn()
+}
+
+// goOn sends what there is to send. Robots that think begin spread over the time
+// between two requests. With a rate, what was due while the robot was away is
+// late.
+func (r *Robot) goOn() {
+	p := &r.pace
 	if r.thinks() && p.send != nil {
 		for range p.free {
 			r.After(r.upTo(r.run.Think), r.again)
 		}
 		p.free = 0
 		return
-	}
-	if p.gap > 0 {
-		p.next += p.gap * time.Duration(r.Index) / time.Duration(max(r.run.Robots, 1))
 	}
 	r.pump()
 }

@@ -68,6 +68,9 @@ func TestOpenLoopCountsDelay(t *testing.T) {
 		r.Begin()
 		time.Sleep(95 * time.Millisecond) // the server is silent: 2 are under way, the next are overdue
 		synctest.Wait()
+		if behind := r.Behind(); behind < 70*time.Millisecond || behind > 80*time.Millisecond {
+			t.Errorf("%v behind, want 75 ms", behind)
+		}
 		r.Message(1, nil)
 		r.Message(1, nil)
 		r.Batch()

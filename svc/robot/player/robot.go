@@ -32,17 +32,23 @@ type Robot struct {
 
 	run *Run
 
-	mu       sync.Mutex // guards the rest
-	conn     Conn       // nil before Online and after Closed
-	closed   bool
-	plays    bool   // between Begin and Stop, and online
-	unsent   bool   // something was appended that nobody else flushes
-	farewell string // why the server is about to close
+	mu       sync.Mutex    // guards the rest
+	conn     Conn          // nil: it is not online
+	ended    bool          // so has the connection that Online is about to give
+	returns  bool          // it is to come back from the end of its last connection
+	begun    bool          // by Begin
+	started  bool          // it has played
+	stopped  bool          // by Stop
+	plays    bool          // started, not stopped, and online
+	unsent   bool          // something was appended that nobody else flushes
+	life     uint32        // number of its connection, from 1: what was to happen after an earlier one does not
+	farewell pb.ResultCode // why the server is about to close
 	now      time.Duration
 	body     []byte // scratch for Send
 	rand     *rand.Rand
 	hears    []hearer
 	pace     pace
+	look     alarm // for overdue replies
 	events   events
 }
 
@@ -55,6 +61,9 @@ type hearer struct {
 // events are what a scenario wants to be called for.
 type events struct {
 	begin   []func()
+	lost    []func()
+	back    []func()
+	overdue []func()
 	last    []func()
 	owes    []func() int
 	settle  []func()
@@ -68,7 +77,7 @@ type refusal struct {
 
 // New makes a robot that is not online yet and gives it to its scenario.
 func New(run *Run, index int, scenario func(*Robot)) *Robot {
-	r := &Robot{Index: index, UID: run.UIDOf(index), run: run}
+	r := &Robot{Index: index, UID: run.UIDOf(index), run: run, life: 1}
 	r.Hear(pb.RejectACKID, r.rejected)
 	scenario(r)
 	return r
@@ -112,6 +121,16 @@ func Hear[M any, P interface {
 
 // OnBegin adds f to what is called when all robots are online and shall play.
 func (r *Robot) OnBegin(f func()) { r.events.begin = append(r.events.begin, f) }
+
+// OnLoss adds f to what is called when the robot has lost its connection. It may
+// never have another.
+func (r *Robot) OnLoss(f func()) { r.events.lost = append(r.events.lost, f) }
+
+// OnReturn adds f to what is called when it has another, on which it may have heard
+// something already. The robot begins anew, with InFlight requests to make: nothing
+// comes any more of what was under way, and what After was to do is not done. Who
+// asks again calls Hold.
+func (r *Robot) OnReturn(f func()) { r.events.back = append(r.events.back, f) }
 
 // OnRefused sets what the robot does when the server says that it did not take a
 // message of that ID; it then also has to call Again, after AfterRefusal, if the
@@ -158,9 +177,10 @@ func (r *Robot) SendRaw(head, body []byte) {
 	r.unsent = r.unsent || first
 }
 
-// After calls f after d, unless the robot has stopped by then.
+// After calls f after d, unless the robot has stopped or lost its connection by
+// then.
 func (r *Robot) After(d time.Duration, f func()) {
-	r.run.Wheel.set(&alarm{robot: r, ring: f}, r.Now()+d)
+	r.run.Wheel.set(&alarm{robot: r, ring: f, life: r.life}, r.Now()+d)
 }
 
 // Now is the time of the batch that is being heard.
@@ -186,6 +206,15 @@ func (r *Robot) Record(op *tally.Op, due time.Duration) { op.Record(r.Index, r.N
 // (robotapi has the kinds), what was expected, what was seen.
 func (r *Robot) Violation(kind, expected, seen string) {
 	r.run.Tally.Violation(kind, r.UID, r.Now(), expected, seen)
+}
+
+// unanswered reports a reply that did not come; chaos excuses it.
+func (r *Robot) unanswered(what, expected, seen string) {
+	if r.run.Chaos {
+		r.Error("unanswered: "+what, "expected "+expected+"; seen "+seen)
+		return
+	}
+	r.Violation(robotapi.ReplyMissing, expected, seen)
 }
 
 // Error counts what went wrong without breaking a promise.

@@ -23,6 +23,16 @@ type Options struct {
 	Seed     uint64        // makes a run repeat
 	EchoID   uint16        // message ID of the reply to EchoREQ
 	Keep     bool          // what Acknowledged is told, for a look into the ledger
+
+	// Patience is how long a robot waits for a reply, at least, before it takes it
+	// for lost; at most twice as long. 0: until the end.
+	Patience time.Duration
+	// Chaos says that servers are killed meanwhile: a connection that ends without a
+	// reason and a reply that does not come are errors, not violations.
+	Chaos bool
+	// Lost is told the index of a robot that has lost its connection and shall have
+	// another (Robot.Online), under the robot's lock. nil: none comes back.
+	Lost func(index int)
 }
 
 // Run is what robots of one run share.

@@ -2,6 +2,7 @@ package player
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 )
@@ -17,12 +18,13 @@ const (
 // Wheel wakes any number of robots from one goroutine.
 type Wheel struct {
 	now  func() time.Duration
-	wake chan struct{} // capacity 1: there is an alarm where there was none
+	wake chan struct{} // capacity 1: there is an alarm before next
 
 	mu    sync.Mutex
 	slots [wheelSlots][]*alarm
 	count int
 	at    int64 // ticks up to here have been looked at
+	next  int64 // the tick to look again at
 }
 
 // alarm is one thing to do at a time. It is its robot's: set under the robot's
@@ -30,7 +32,8 @@ type Wheel struct {
 type alarm struct {
 	robot *Robot
 	ring  func()
-	due   int64 // the tick; of the wheel while set
+	life  uint32 // rings only while the robot plays, in this life; 0: always
+	due   int64  // the tick; of the wheel while set
 }
 
 func newWheel(now func() time.Duration) *Wheel {
@@ -43,38 +46,33 @@ func (w *Wheel) set(a *alarm, at time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.count == 0 {
-		w.at = int64(w.now() / tick)
-		select {
-		case w.wake <- struct{}{}:
-		default:
-		}
+		w.at, w.next = int64(w.now()/tick), never
 	}
 	a.due = max(int64((at+tick-1)/tick), w.at+1)
 	i := a.due % wheelSlots
 	w.slots[i] = append(w.slots[i], a)
 	w.count++
+	if a.due < w.next {
+		w.next = a.due
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	}
 }
+
+// never is when to look if nobody waits.
+const never = math.MaxInt64
 
 // Run rings alarms until ctx is done.
 func (w *Wheel) Run(ctx context.Context) {
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	var due []*alarm
 	for {
-		w.mu.Lock()
-		none := w.count == 0
-		w.mu.Unlock()
-		if none { // nobody waits: neither does the clock tick
-			ticker.Stop()
-			select {
-			case <-w.wake:
-			case <-ctx.Done():
-				return
-			}
-			ticker.Reset(tick)
-		}
 		select {
-		case <-ticker.C:
+		case <-timer.C:
+		case <-w.wake:
 		case <-ctx.Done():
 			return
 		}
@@ -83,7 +81,24 @@ func (w *Wheel) Run(ctx context.Context) {
 			a.robot.ring(a)
 			due[i] = nil
 		}
+		if next := w.sleep(); next < never {
+			timer.Reset(time.Duration(next)*tick - w.now())
+		}
 	}
+}
+
+// sleep finds the next tick to look at: the first that anything is set to, in
+// this turn or a later one.
+func (w *Wheel) sleep() (next int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.next = never
+	for t := w.at + 1; w.count > 0 && w.next == never; t++ {
+		if len(w.slots[t%wheelSlots]) > 0 {
+			w.next = t
+		}
+	}
+	return w.next
 }
 
 // take removes what is due by now and appends it to due.

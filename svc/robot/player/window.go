@@ -26,6 +26,7 @@ type Window struct {
 	owed    int    // requests without a reply
 	excused int    // of them the server has refused: which ones is not known
 	missed  map[uint64]bool
+	old     uint64 // numbers below are older than the last look at what is overdue
 }
 
 // slot is one request.
@@ -45,6 +46,8 @@ func NewWindow(r *Robot, what string) *Window {
 	}
 	w := &Window{robot: r, what: what, most: most, slots: make([]slot, min(most, 4)), next: 1, oldest: 1}
 	r.AtEnd(w.Owed, w.settle)
+	r.OnReturn(w.forget)
+	r.events.overdue = append(r.events.overdue, w.overdue)
 	return w
 }
 
@@ -86,6 +89,9 @@ func (w *Window) Answered(number uint64) (due time.Duration, ok bool) {
 		return 0, false
 	case w.missed[number]:
 		delete(w.missed, number)
+		if w.robot.run.Chaos {
+			return 0, false // it was said that it is missing
+		}
 		w.robot.Violation(robotapi.ReplyReordered, "the reply to "+w.name(number)+" before those to later ones", "it came after more than a window of them")
 		return 0, false
 	case number < w.oldest || w.slot(number).answered:
@@ -158,11 +164,27 @@ func (w *Window) giveUp() {
 		if s.after != 0 {
 			seen = fmt.Sprintf("none; that to #%d, which was sent later, came", s.after)
 		}
-		w.robot.Violation(robotapi.ReplyMissing, fmt.Sprintf("a reply to %s, sent %v ago", w.name(w.oldest), (w.robot.Now()-s.due).Round(time.Millisecond)), seen)
+		w.robot.unanswered(w.what, fmt.Sprintf("a reply to %s, sent %v ago", w.name(w.oldest), (w.robot.Now()-s.due).Round(time.Millisecond)), seen)
 		w.robot.pace.free++ // without which the robot would do less from now on
 	}
 	s.answered = true
 	w.advance()
+}
+
+// overdue takes for lost what was not answered at the last look either.
+func (w *Window) overdue() {
+	for w.oldest < w.old {
+		w.giveUp()
+	}
+	w.old = w.next
+}
+
+// forget takes nothing for owed that was asked on the connection before.
+func (w *Window) forget() {
+	for range w.Owed() {
+		w.robot.Error("unanswered: "+w.what, "its connection has ended")
+	}
+	w.oldest, w.owed, w.excused, w.missed = w.next, 0, 0, nil
 }
 
 // maxMissed is how many lost replies are remembered, to be known if they come

@@ -22,6 +22,7 @@ type Report struct {
 	InFlight int     `json:"inflight"` // most requests under way per robot
 	Rate     float64 `json:"rate"`     // requests a second per robot; 0: the next follows the reply
 	Think    float64 `json:"think"`    // about so long after it
+	Behind   float64 `json:"behind"`   // how late the robot that was furthest behind its rate was in the end
 	Size     int     `json:"size"`     // bytes of content
 	Seed     uint64  `json:"seed"`
 

@@ -11,6 +11,7 @@ const (
 	ChangeDoubled = "change doubled"    // there is more than was acknowledged
 	Money         = "money"             // there is more or less than was earned and paid
 	Ledger        = "ledger"            // it tells something else than the player was told
+	History       = "history"           // it tells something else than was heard
 	LineMissing   = "line missing"      // of chat
 	LineDoubled   = "line doubled"      //
 	LineReordered = "line out of order" // of one sender

@@ -38,10 +38,8 @@ func (a *account) done(q *request, got answer) {
 	}
 	switch {
 	case !a.known:
-	case q.doubt: // it may have been done before others
-		if got.is.revision < a.is.revision {
-			return
-		}
+	case q.doubt && got.is.revision <= a.is.revision: // it was done before others, or before the last look
+		return
 	default:
 		a.compare(fmt.Sprintf("change %s of %v", q.id, a.is), due, got.is, int64(a.doubts()))
 	}

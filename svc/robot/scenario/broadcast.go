@@ -40,6 +40,8 @@ func broadcast(r *player.Robot) {
 	l := player.Shared(r, newLines)
 	e := &listener{r: r, lines: l, delivered: r.Op("deliver")}
 	r.Hear(pb.ChatACKID, e.hear)
+	r.OnLoss(func() { e.owes, e.from = e.owes+e.owed(), closedEar })
+	r.OnReturn(e.returned)
 	r.AtEnd(e.owed, e.settle)
 	if r.Index == 0 {
 		r.Pace(func(due time.Duration) { l.say(r, due) })
@@ -56,7 +58,9 @@ type listener struct {
 	lines     *lines
 	delivered *tally.Op
 	heard     uint64 // number of the last line heard
+	from      uint64 // lines up to this one need not be heard: the robot was away
 	skipped   uint64 // lines before it that did not come
+	owes      int    // lines that were to come when the connection ended
 }
 
 func (e *listener) hear(body []byte) {
@@ -70,8 +74,8 @@ func (e *listener) hear(body []byte) {
 	case number <= e.heard:
 		e.r.Violation(robotapi.LineDoubled, fmt.Sprintf("the line after #%d", e.heard), fmt.Sprintf("#%d, again or out of order", number))
 		return
-	case number > e.heard+1:
-		e.skip(e.heard+1, number-1)
+	default:
+		e.skip(number - 1)
 	}
 	e.heard = number
 	e.r.Record(e.delivered, time.Duration(e.lines.due[number%linesKnown].Load()))
@@ -80,9 +84,22 @@ func (e *listener) hear(body []byte) {
 	}
 }
 
-// skip notes lines that did not come, and complains unless the server may have
-// refused them.
-func (e *listener) skip(from, to uint64) {
+// returned listens anew, to what is said from now on. Of what the speaker said
+// itself it does not know what has arrived.
+func (e *listener) returned() {
+	if e.r.Index == 0 {
+		e.lines.refused.Add(uint64(e.owes))
+	}
+	e.owes, e.from, e.skipped = 0, e.lines.said.Load(), e.lines.refused.Load()
+}
+
+// skip notes lines that did not come, up to that number, and complains unless the
+// server may have refused them.
+func (e *listener) skip(to uint64) {
+	from := max(e.heard, e.from) + 1
+	if e.from == closedEar || to < from {
+		return
+	}
 	e.skipped += to - from + 1
 	if e.skipped > e.lines.refused.Load() {
 		e.r.Violation(robotapi.LineMissing, fmt.Sprintf("lines #%d to #%d", from, to), "they did not come")
@@ -90,13 +107,16 @@ func (e *listener) skip(from, to uint64) {
 }
 
 func (e *listener) owed() int {
+	if e.from == closedEar {
+		return 0
+	}
 	refused := max(int(e.lines.refused.Load())-int(e.skipped), 0) // since the last line heard
-	return max(int(e.lines.said.Load()-e.heard)-refused, 0)
+	return max(int(e.lines.said.Load()-max(e.heard, e.from))-refused, 0)
 }
 
 func (e *listener) settle() {
 	if e.owed() > 0 {
-		e.skip(e.heard+1, e.lines.said.Load())
+		e.skip(e.lines.said.Load())
 	}
 }
 

@@ -18,21 +18,41 @@ const maxGaps = 64
 // ear is what one robot hears of one stream. Each line that the server took is to
 // be heard once, in the order in which they were said.
 type ear struct {
-	sender  int
-	channel channel
-	stream  *stream
-	from    uint64   // lines up to this one need not be heard: they were said before the robot was in the room
-	last    uint64   // number of the newest line heard
-	lastID  uint64   // its ID
-	gaps    []uint64 // lines before it that did not come, and are due
+	sender   int
+	channel  channel
+	stream   *stream
+	receives bool     // what is said in private
+	from     uint64   // lines up to this one need not be heard: they were said before the robot was in the room
+	last     uint64   // number of the newest line heard
+	lastID   uint64   // its ID
+	gaps     []uint64 // lines before it that did not come, and are due
 }
 
 // closedEar hears nothing that it must.
 const closedEar = math.MaxUint64
 
+// close ends listening when the robot is away. What did not come before lines that
+// did is lost.
+func (e *ear) close(r *player.Robot) {
+	_, sure := e.stream.numbers()
+	for _, n := range e.gaps {
+		if n <= sure && e.stream.mustHear(n, n) > 0 {
+			e.lost(r, n)
+		}
+	}
+	e.gaps, e.from = nil, closedEar
+}
+
+// again listens to what is said from now on; in a room when the robot has joined.
+func (e *ear) again() {
+	if e.channel != toRoom {
+		e.from, _ = e.stream.numbers()
+	}
+}
+
 // hear checks a line, and counts it if it was due.
 func (e *ear) hear(r *player.Robot, heard *tally.Op, l line, got *pb.LineACK_Line) {
-	f, said, due, known := e.stream.hear(l.number)
+	f, said, due, known, waited := e.stream.hear(l.number, e.receives)
 	who := func() string { return fmt.Sprintf("%v of %s", l, r.Run().UIDOf(l.sender)) }
 	switch i := slices.Index(e.gaps, l.number); {
 	case l.number == 0 || l.number > said:
@@ -41,9 +61,15 @@ func (e *ear) hear(r *player.Robot, heard *tally.Op, l line, got *pb.LineACK_Lin
 	case f == refused:
 		r.Violation(robotapi.LineWrong, who()+" not to be heard: its sender was told so", "it came")
 		return
+	case waited && l.number <= e.last: // what is said later may come earlier
+		e.gaps = slices.DeleteFunc(e.gaps, func(n uint64) bool { return n == l.number })
+		return
 	case i >= 0:
 		e.gaps = slices.Delete(e.gaps, i, i+1)
 		r.Violation(robotapi.LineReordered, fmt.Sprintf("%s before #%d", who(), e.last), "it came after that")
+		return
+	case l.number <= e.last && f == stored && r.Run().Chaos: // of an agent that died nobody knows what it has handed over
+		r.Error("stored line doubled", who())
 		return
 	case l.number <= e.last:
 		r.Violation(robotapi.LineDoubled, who()+" once", "it came again")
@@ -84,7 +110,15 @@ func (e *ear) owed() int {
 		return 0
 	}
 	_, sure := e.stream.numbers()
-	return int(e.stream.mustHear(max(e.last, e.from)+1, sure))
+	return int(e.stream.mustHear(max(e.last, e.from)+1, sure)) + len(e.waiting())
+}
+
+// waiting are stored lines that are for this ear, and were not heard yet.
+func (e *ear) waiting() []uint64 {
+	if !e.receives {
+		return nil
+	}
+	return e.stream.waiting()
 }
 
 // settle complains about what did not come.
@@ -96,6 +130,13 @@ func (e *ear) settle(r *player.Robot) {
 		if e.stream.mustHear(n, n) > 0 {
 			e.lost(r, n)
 		}
+	}
+	for _, n := range e.waiting() {
+		if r.Run().Chaos { // a social that has died had it in hand
+			r.Error("stored line not heard", r.UID)
+			continue
+		}
+		e.lost(r, n)
 	}
 	_, sure := e.stream.numbers()
 	for n := max(e.last, e.from) + 1; n <= sure; n++ {

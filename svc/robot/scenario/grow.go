@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/davyxu/cellmesh_demo/proto/pb"
@@ -46,6 +47,7 @@ type account struct {
 	looks   []uint64   // numbers of the looks that were asked for
 	last    *request   // the last change that was answered
 	lastGot answer
+	ending  bool // the last look was asked for
 }
 
 // standing is what a player has.
@@ -94,7 +96,10 @@ func newAccount(r *player.Robot) *account {
 		a.calls.Refused(pb.PlayerREQID)
 		r.After(player.AfterRefusal, r.Again)
 	})
-	r.AtLast(func() { a.look(r.Now()) })
+	a.calls.Lost = a.lost
+	r.OnLoss(a.doubt)
+	r.OnReturn(a.returned)
+	r.AtLast(func() { a.ending = true; a.look(r.Now()) })
 	r.AtEnd(func() int { return 0 }, a.settle)
 	return a
 }
@@ -168,6 +173,40 @@ func (a *account) refused(id uint16) {
 	q := mine[0]
 	q.doubt = true
 	a.r.After(player.AfterRefusal, func() { a.calls.Ask(q.msg, q.id, q.due) })
+}
+
+// lost asks again for what was not answered.
+func (a *account) lost(id uint16, key string) {
+	if id == pb.PlayerREQID {
+		a.looks = a.looks[1:]
+		a.r.Again()
+		return
+	}
+	if i := slices.IndexFunc(a.open, func(q *request) bool { return q.id == key && q.msg.MsgID() == id }); i >= 0 {
+		q := a.open[i]
+		q.doubt = true
+		a.calls.Ask(q.msg, q.id, q.due)
+	}
+}
+
+// doubt notes that what was asked for may be done or not.
+func (a *account) doubt() {
+	for _, q := range a.open {
+		q.doubt = true
+		a.r.Run().InDoubt(a.r.UID, q.id)
+	}
+}
+
+// returned asks again for all of it: what was done already is not done again.
+func (a *account) returned() {
+	a.looks, a.unsure = nil, 0
+	for _, q := range a.open {
+		a.r.Hold()
+		a.calls.Ask(q.msg, q.id, q.due)
+	}
+	if a.ending {
+		a.look(a.r.Now())
+	}
 }
 
 // answered hears the reply to a change.

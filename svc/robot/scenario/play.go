@@ -17,8 +17,12 @@ func play(r *player.Robot) {
 			talker.say(toRoom, due)
 		case dice < 30 && talker.canSay(toPartner):
 			talker.say(toPartner, due)
-		case dice < 35:
+		case dice < 33:
 			talker.who(due)
+		case dice < 34:
+			talker.history(due)
+		case dice < 35:
+			talker.leave(due)
 		case dice < 36:
 			account.rename(due)
 		case dice < 75:

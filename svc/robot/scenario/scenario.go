@@ -4,7 +4,8 @@
 // Open greet.go first: a whole scenario. play.go is a mix of what robots can do:
 // echo.go; grow.go, with account.go, where what a player was told is checked; and
 // talk.go, with stream.go, what one robot says in one channel, and ear.go, what
-// another hears of it. visits.go are those that come and go.
+// another hears of it; room.go is coming and going, and what a room is about,
+// history.go what is remembered. visits.go are those that come and go.
 package scenario
 
 import (
@@ -36,7 +37,7 @@ func All() []Scenario {
 		{Name: "echo", Does: "EchoREQ to the game and back; every reply is checked", Play: echo},
 		{Name: "greet", Does: "says hello to the world", Play: greet, Think: time.Second},
 		{Name: "broadcast", Does: "the first robot says lines of world chat, all robots check that they hear each", Play: broadcast},
-		{Name: "chat", Does: "lines to the world, to rooms and to one another; everybody checks what is due to be heard", Play: chat, Think: time.Second, Features: pb.VerifyREQ_Lines},
+		{Name: "chat", Does: "lines to the world, to rooms and to one another, topics, history; everybody checks what is due to be heard", Play: chat, Think: time.Second, Features: pb.VerifyREQ_Lines},
 		{Name: "grow", Does: "claim and upgrade until poor, and again; every change is checked, and the money of all", Play: grow, Think: 100 * time.Millisecond},
 		{Name: "play", Does: "a mix of all that players do, with time to think", Play: play, Think: 2 * time.Second, Features: pb.VerifyREQ_Lines},
 		{Name: "login", Does: "log in and go again, at login only: connect, LoginREQ, LoginACK, close", Visit: login},

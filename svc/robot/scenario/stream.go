@@ -2,6 +2,8 @@ package scenario
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -52,34 +54,35 @@ type line struct {
 	number  uint64 // of this sender in this channel, from 1
 }
 
-// text is the line as it is said. run is Run.ID.
+// markRun is how much of Run.ID a mark has.
+const markRun = 5
+
+// text is the line as it is said, with a mark that people can pass over:
+// "well played #3fx7q-12r7". run is Run.ID.
 func (l line) text(run string) string {
 	phrase := phrases[(uint64(l.sender)*7+l.number*3)%uint64(len(phrases))]
-	return fmt.Sprintf("%s [%s %d %c %d]", phrase, run, l.sender, channelLetters[l.channel], l.number)
+	return fmt.Sprintf("%s #%s-%d%c%d", phrase, run[:markRun], l.sender, channelLetters[l.channel], l.number)
 }
 
 func (l line) String() string { return fmt.Sprintf("line #%d %v", l.number, l.channel) }
 
 // parseLine reads the mark of a line. ok is false if it is not of this run.
 func parseLine(run, text string) (l line, ok bool) {
-	at := strings.LastIndex(text, "["+run+" ")
-	if at < 0 || !strings.HasSuffix(text, "]") {
+	_, mark, ok := strings.Cut(text, "#"+run[:markRun]+"-")
+	at := strings.IndexAny(mark, channelLetters)
+	if !ok || at < 0 {
 		return l, false
 	}
-	parts := strings.Split(text[at+1:len(text)-1], " ")
-	if len(parts) != 4 || len(parts[2]) != 1 {
-		return l, false
-	}
-	sender, err := strconv.Atoi(parts[1])
-	number, nerr := strconv.ParseUint(parts[3], 10, 64)
-	c := strings.Index(channelLetters, parts[2])
-	return line{sender, channel(c), number}, err == nil && nerr == nil && c >= 0 && sender >= 0
+	sender, err := strconv.ParseUint(mark[:at], 10, 31)
+	number, nerr := strconv.ParseUint(mark[at+1:], 10, 64)
+	return line{int(sender), channel(strings.IndexByte(channelLetters, mark[at])), number}, err == nil && nerr == nil
 }
 
 // talks are all streams of lines of a run.
 type talks struct {
 	run     *player.Run
 	streams [][channels]stream // by sender
+	topics  []topic            // by room
 }
 
 // stream is what one robot says in one channel. All who hear it share it.
@@ -88,13 +91,15 @@ type stream struct {
 	said uint64 // number of the last line
 	sure uint64 // of the last that the server took
 	not  map[uint64]fate
-	last []lately // lines, by number
+	wait map[uint64]bool // stored lines that were not heard yet
+	last []lately        // lines, by number
 }
 
 // lately is one of the last lines of a stream.
 type lately struct {
-	due   time.Duration
-	heard bool
+	due      time.Duration
+	heard    bool
+	received bool // heard by whom a private line is for
 }
 
 // fate is why a line need not be heard.
@@ -104,12 +109,15 @@ const (
 	taken   fate = iota // it must be heard
 	refused             // it must not
 	perhaps             // refused, or another of the same time was
-	stored              // it waits for its receiver's next login
+	stored              // it waits for its receiver's next login, and must be heard after that
 )
 
 func newTalks(run *player.Run) *talks {
-	return &talks{run: run, streams: make([][channels]stream, run.Robots)}
+	return &talks{run: run, streams: make([][channels]stream, run.Robots), topics: make([]topic, run.Robots/roomSize+1)}
 }
+
+// topic is that of a robot's room.
+func (t *talks) topic(index int) *topic { return &t.topics[index/roomSize] }
 
 // roomOf is the room of a robot.
 func roomOf(index int) string { return fmt.Sprint("tavern-", index/roomSize) }
@@ -143,7 +151,21 @@ func (s *stream) decide(number uint64, f fate) (heard bool) {
 		}
 		s.not[number] = f
 	}
-	return s.knows(number) && s.last[number%lastKnown].heard
+	known := s.knows(number)
+	if f == stored && known && !s.last[number%lastKnown].received {
+		if s.wait == nil {
+			s.wait = map[uint64]bool{}
+		}
+		s.wait[number] = true
+	}
+	return known && s.last[number%lastKnown].heard
+}
+
+// waiting are the stored lines that were not heard yet, in order.
+func (s *stream) waiting() []uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.wait))
 }
 
 // knows reports whether a line is one of the last. The caller holds mu.
@@ -160,15 +182,19 @@ func (s *stream) numbers() (said, sure uint64) {
 
 // hear notes that a line was heard. It tells what had become of it, the number of
 // the last line said, and when this one was due; known is false if that is too
-// long ago.
-func (s *stream) hear(number uint64) (f fate, said uint64, due time.Duration, known bool) {
+// long ago. waited tells that it was stored, and had not been heard.
+func (s *stream) hear(number uint64, receives bool) (f fate, said uint64, due time.Duration, known, waited bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if known = s.knows(number); known {
 		l := &s.last[number%lastKnown]
-		due, l.heard = l.due, true
+		due, l.heard, l.received = l.due, true, l.received || receives
 	}
-	return s.not[number], s.said, due, known
+	if receives {
+		waited = s.wait[number]
+		delete(s.wait, number)
+	}
+	return s.not[number], s.said, due, known, waited
 }
 
 // mustHear counts the lines from one number to another that nothing excuses from

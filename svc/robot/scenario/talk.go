@@ -16,10 +16,16 @@ import (
 func chat(r *player.Robot) {
 	t := newTalker(r)
 	r.Pace(func(due time.Duration) {
-		switch dice := r.Rand().IntN(10); {
-		case dice == 0 && t.canSay(toWorld):
+		switch dice := r.Rand().IntN(40); {
+		case dice == 0:
+			t.history(due)
+		case dice == 1:
+			t.leave(due)
+		case dice == 2 && t.setsTopics():
+			t.topic(due)
+		case dice < 6 && t.canSay(toWorld):
 			t.say(toWorld, due)
-		case dice <= 3 && t.canSay(toPartner):
+		case dice < 16 && t.canSay(toPartner):
 			t.say(toPartner, due)
 		default:
 			t.say(toRoom, due)
@@ -34,10 +40,14 @@ type talker struct {
 	calls  *player.Calls
 	talks  *talks
 	ears   []ear
-	in     bool // the room
+	in     bool    // the room
+	out    bool    // it has left the room
+	joins  bool    // the room, and was not answered yet
+	due    uint64  // number of a topic that joining must show, or a later one
+	heard  []heard // lines of the room, the last of them
 	asked  uint64
 	saying []saying // not answered
-	ops    struct{ join, say, hear, who *tally.Op }
+	ops    struct{ join, leave, topic, history, say, hear, who *tally.Op }
 }
 
 // saying is a line that the server has not answered yet.
@@ -48,22 +58,37 @@ type saying struct {
 
 func newTalker(r *player.Robot) *talker {
 	t := &talker{r: r, talks: player.Shared(r, newTalks)}
-	t.ops.join, t.ops.say, t.ops.hear, t.ops.who = r.Op("join"), r.Op("say"), r.Op("hear"), r.Op("who")
+	t.ops.join, t.ops.leave, t.ops.topic, t.ops.history = r.Op("join"), r.Op("leave"), r.Op("topic"), r.Op("history")
+	t.ops.say, t.ops.hear, t.ops.who = r.Op("say"), r.Op("hear"), r.Op("who")
 	t.listen()
 	t.calls = player.NewCalls(r)
+	t.calls.Lost = t.lost
 	player.Hear(r, t.joined)
+	player.Hear(r, t.left)
+	player.Hear(r, t.topicSet)
+	player.Hear(r, t.remembered)
 	player.Hear(r, t.said)
 	player.Hear(r, t.told)
 	player.Hear(r, t.lines)
 	r.OnBegin(t.join)
+	r.OnLoss(func() {
+		for i := range t.ears {
+			t.ears[i].close(r)
+		}
+	})
+	r.OnReturn(t.returned)
 	r.OnRefused(pb.JoinREQID, func(pb.ResultCode) {
 		t.calls.Refused(pb.JoinREQID)
+		t.joins = false
 		r.After(player.AfterRefusal, t.join)
 	})
-	r.OnRefused(pb.WhoREQID, func(pb.ResultCode) {
-		t.calls.Refused(pb.WhoREQID)
-		r.After(player.AfterRefusal, r.Again)
-	})
+	for _, id := range []uint16{pb.WhoREQID, pb.LeaveREQID, pb.TopicREQID, pb.HistoryREQID} {
+		r.OnRefused(id, func(pb.ResultCode) {
+			t.calls.Refused(id)
+			t.in = t.in || id == pb.LeaveREQID
+			r.After(player.AfterRefusal, r.Again)
+		})
+	}
 	r.OnRefused(pb.SayREQID, t.refused)
 	r.AtEnd(t.owed, t.settle)
 	return t
@@ -84,8 +109,40 @@ func (t *talker) listen() {
 	}
 	if n > 1 {
 		hear((t.r.Index+n-1)%n, toPartner, 0)
+		t.ears[len(t.ears)-1].receives = true
 		hear(t.r.Index, toPartner, 0)
 	}
+}
+
+// lost gives up what was not answered.
+func (t *talker) lost(id uint16, key string) {
+	switch id {
+	case pb.JoinREQID:
+		t.joins = false
+		t.join()
+		return
+	case pb.SayREQID:
+		if i := slices.IndexFunc(t.saying, func(s saying) bool { return s.id == key }); i >= 0 {
+			t.decide(t.saying[i], perhaps)
+			t.saying = slices.Delete(t.saying, i, i+1)
+		}
+	case pb.LeaveREQID: // it may have left
+		t.closeRoom()
+		t.join()
+	}
+	t.r.Again()
+}
+
+// returned listens anew, to what is said from now on.
+func (t *talker) returned() {
+	for _, s := range t.saying {
+		t.decide(s, perhaps)
+	}
+	t.saying, t.in, t.out, t.joins, t.heard = nil, false, false, false, nil
+	for i := range t.ears {
+		t.ears[i].again()
+	}
+	t.join()
 }
 
 // canSay reports whether the robot talks in that channel.
@@ -97,29 +154,6 @@ func (t *talker) canSay(c channel) bool {
 		return len(t.talks.streams) > 1
 	}
 	return t.in
-}
-
-func (t *talker) join() {
-	t.calls.Ask(&pb.JoinREQ{Room: roomOf(t.r.Index)}, roomOf(t.r.Index), t.r.Now())
-}
-
-func (t *talker) joined(m *pb.JoinACK) {
-	due, ok := t.calls.Answered(pb.JoinREQID, m.Room)
-	if !ok {
-		return
-	}
-	if m.Result != pb.ResultCode_NoError {
-		t.r.Error(fmt.Sprintf("JoinREQ: %v", m.Result), m.Reason)
-		t.r.After(time.Second, t.join)
-		return
-	}
-	t.r.Record(t.ops.join, due)
-	t.in = true
-	for i := range t.ears {
-		if e := &t.ears[i]; e.channel == toRoom && e.from == closedEar {
-			e.from, _ = e.stream.numbers()
-		}
-	}
 }
 
 // say says a line; if the robot is not in its room yet, in private instead.
@@ -158,7 +192,6 @@ func (t *talker) said(m *pb.SayACK) {
 			t.r.Error(fmt.Sprintf("SayREQ: %v", m.Result), m.Reason)
 		case m.Stored:
 			t.decide(s, stored)
-			t.r.Error("SayREQ: stored", "said to somebody who is here: "+s.String())
 		default:
 			t.decide(s, taken)
 		}
@@ -216,6 +249,13 @@ func (t *talker) hear(l line, got *pb.LineACK_Line) {
 	if got.From != due.From || got.Room != due.Room || got.To != due.To || got.Text != due.Text {
 		t.r.Violation(robotapi.LineWrong, fmt.Sprintf("%q from %q in room %q to %q", due.Text, due.From, due.Room, due.To), fmt.Sprintf("%q from %q in room %q to %q", got.Text, got.From, got.Room, got.To))
 		return
+	}
+	if l.channel == toRoom {
+		if t.out {
+			t.r.Violation(robotapi.LineWrong, "no lines of a room that "+t.r.UID+" has left", fmt.Sprintf("%v of %s", l, got.From))
+			return
+		}
+		t.remember(l, got.Id)
 	}
 	t.ears[i].hear(t.r, t.ops.hear, l, got)
 }

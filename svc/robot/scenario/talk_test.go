@@ -2,8 +2,11 @@ package scenario
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -49,7 +52,9 @@ func TestLines(t *testing.T) {
 		{"refused before others come", "x2 1 3 4 a4", ""},
 		{"heard though refused", "1 x2 2 3 4 a4", "wrong"},
 		{"refused though heard", "1 2 x2 3 4 a4", "wrong"},
-		{"stored", "1 3 4 s2 a4", ""},
+		{"stored", "1 3 4 s2 a4", "missing"},
+		{"stored, and handed over late", "1 3 4 s2 2 a4", ""},
+		{"stored, and handed over twice", "1 3 4 s2 2 2 a4", "doubled"},
 		{"stored, and heard after all", "1 s2 2 3 4 a4", ""},
 		{"never said", "1 2 3 4 5 a4", "wrong"},
 	} {
@@ -123,10 +128,64 @@ func TestRoomLinesFromJoining(t *testing.T) {
 	}
 }
 
+// What the history tells is held against what was heard.
+func TestHistory(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		after time.Duration // heard so long ago
+		tells string        // numbers of lines, x for one that nobody has said
+		want  string
+	}{
+		{"all", time.Minute, "1 2 3", ""},
+		{"with what came meanwhile", time.Minute, "1 2 3 4", ""},
+		{"one of another", time.Minute, "1 x 2 3", ""},
+		{"the newest not yet", time.Second, "1 2", ""},
+		{"the newest not at all", time.Minute, "1 2", "history"},
+		{"one not at all", time.Minute, "1 3", "history"},
+		{"two swapped", time.Minute, "2 1 3", "history"},
+		{"one twice", time.Minute, "1 2 2 3", "history"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			talkers, robots, tal := pairOf(t)
+			for i := range robots {
+				tell(t, robots[i], &pb.JoinACK{Room: roomOf(0)})
+			}
+			said := func(n uint64) *pb.LineACK_Line {
+				return &pb.LineACK_Line{Id: 10 * n, From: "robot0", Room: roomOf(0), Text: line{0, toRoom, n}.text(robots[0].Run().ID)}
+			}
+			for n := range uint64(3) {
+				talkers[0].say(toRoom, 0)
+				tell(t, robots[0], &pb.SayACK{RequestId: fmt.Sprint(n + 1)})
+				tell(t, robots[1], &pb.LineACK{Lines: []*pb.LineACK_Line{said(n + 1)}})
+			}
+			robots[1].Batch()
+			time.Sleep(test.after)
+			talkers[1].history(0)
+			ack := &pb.HistoryACK{Room: roomOf(0)}
+			for _, step := range strings.Fields(test.tells) {
+				l := &pb.LineACK_Line{Id: 15, From: "somebody", Text: "hello"}
+				if n, err := strconv.ParseUint(step, 10, 64); err == nil {
+					l = said(n)
+				}
+				ack.Lines = append(ack.Lines, l)
+			}
+			tell(t, robots[1], ack)
+			_, told := tal.Violations()
+			kind := ""
+			if len(told) > 0 {
+				kind = told[0].Kind
+			}
+			if kind != test.want {
+				t.Errorf("%s: %q, want %q: %+v", test.name, kind, test.want, told)
+			}
+		})
+	}
+}
+
 func FuzzParseLine(f *testing.F) {
 	f.Add(line{7, toRoom, 12}.text("abcdefgh"))
-	f.Add("[abcdefgh 1 w 1]")
-	f.Add("[abcdefgh -1 z 99999999999999999999]")
+	f.Add("#abcde-1w1")
+	f.Add("#abcde--1z99999999999999999999")
 	f.Fuzz(func(t *testing.T, text string) {
 		l, ok := parseLine("abcdefgh", text)
 		if !ok {

@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -230,6 +231,9 @@ func (s *Social) handOverTo(ctx context.Context, uid string) (again time.Time) {
 		}
 		m, n := missed(u, all)
 		delivered, err := s.clients.Deliver(ctx, uid, m)
+		if errors.Is(err, agentapi.ErrNotLinked) { // they have not left
+			s.unclaim(ctx, uid, claim)
+		}
 		if err != nil { // the claim runs out, should they not have arrived
 			return s.later(ctx, uid, err)
 		}
