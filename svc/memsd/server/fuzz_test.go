@@ -42,7 +42,7 @@ func FuzzSession(f *testing.F) {
 		startOn(t, l, Options{Settle: 1, Grace: 1, Log: slog.New(slog.DiscardHandler)})
 		good := dial(t, "memsd:1", discovery.Options{DialContext: network.Dial})
 		lease := register(t, good, "good", 0)
-		bad := rawDial(t, "memsd:1", cellnet.Config{DialContext: network.Dial})
+		bad := rawDial(t, "memsd:1", &cellnet.Config{DialContext: network.Dial})
 		go func() {
 			for range bad.replies { // until its connection ends
 			}

@@ -134,10 +134,10 @@ func (r *raw) Closed(reason error) {
 }
 
 // rawDial connects without a word.
-func rawDial(t *testing.T, addr string, cfg cellnet.Config) *raw {
+func rawDial(t *testing.T, addr string, cfg *cellnet.Config) *raw {
 	t.Helper()
 	cfg.Framing = cellnet.LinkFraming
-	s, err := cellnet.Dial(within(t), "tcp://"+addr, &cfg)
+	s, err := cellnet.Dial(within(t), "tcp://"+addr, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func (w *world) client() *discovery.Client {
 
 // raw connects a client of the bare protocol, which sends no pings.
 func (w *world) raw(ttl time.Duration) *raw {
-	r := rawDial(w.t, addr, cellnet.Config{DialContext: w.net.Dial})
+	r := rawDial(w.t, addr, &cellnet.Config{DialContext: w.net.Dial})
 	r.hello(ttl)
 	return r
 }

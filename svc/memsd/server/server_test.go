@@ -68,7 +68,7 @@ func TestSecret(t *testing.T) {
 	t.Run("NothingBeforeProof", func(t *testing.T) {
 		for _, do := range []wire.Do{wire.DoPage, wire.DoStatus, wire.DoWatch, wire.DoApply, wire.DoForget, wire.DoPing} {
 			for _, hello := range []bool{false, true} {
-				r := rawDial(t, closed.addr, cellnet.Config{})
+				r := rawDial(t, closed.addr, &cellnet.Config{})
 				if hello {
 					r.hello(time.Second)
 				}
@@ -82,7 +82,7 @@ func TestSecret(t *testing.T) {
 		nonce := peerauth.NewNonce()
 		proofs := make(map[string]bool)
 		for range 2 { // the same client nonce twice: what proves the one must not prove the other
-			r := rawDial(t, closed.addr, cellnet.Config{})
+			r := rawDial(t, closed.addr, &cellnet.Config{})
 			m, _ := r.ask(wire.Request{Do: wire.DoHello, Hello: &wire.Hello{Version: wire.Version, Nonce: nonce}})
 			proof := peerauth.Proof("correct horse", wire.RoleClient, nonce, m.Welcome.Nonce)
 			if proofs[string(proof)] {
@@ -190,7 +190,7 @@ func TestBadFramesCostTheirSender(t *testing.T) {
 		`{"id":1,"do":"hello","hello":{"version":2,"nonce":"AAAA"}}`, `{"id":1,"do":"apply","ops":[{"do":"set","key":"stolen","value":"x"}]}`,
 		strings.Repeat("[", 10000),
 	} {
-		bad := rawDial(t, s.addr, cellnet.Config{})
+		bad := rawDial(t, s.addr, &cellnet.Config{})
 		if err := bad.s.Send(nil, []byte(frame)); err != nil {
 			t.Fatal(err)
 		}
@@ -201,7 +201,7 @@ func TestBadFramesCostTheirSender(t *testing.T) {
 		}
 	}
 	for i, frame := range []string{"", "x", `{"id":9,"do":"proof","proof":"AAAA"}`, `{"id":9,"do":"page","page":7}`, `{"id":9,"do":"nothing"}`} {
-		bad := rawDial(t, s.addr, cellnet.Config{})
+		bad := rawDial(t, s.addr, &cellnet.Config{})
 		bad.hello(time.Minute)
 		if err := bad.s.Send(nil, []byte(frame)); err != nil {
 			t.Fatal(err)
@@ -211,7 +211,7 @@ func TestBadFramesCostTheirSender(t *testing.T) {
 		}
 	}
 	// Too large a frame is refused by its length.
-	bad := rawDial(t, s.addr, cellnet.Config{MaxFrame: 2 * wire.MaxFrame})
+	bad := rawDial(t, s.addr, &cellnet.Config{MaxFrame: 2 * wire.MaxFrame})
 	bad.hello(time.Minute)
 	_ = bad.s.Send(nil, make([]byte, wire.MaxFrame+1))
 	for range bad.replies {
