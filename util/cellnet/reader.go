@@ -73,14 +73,15 @@ func (s *Session) handOver() error {
 	if !s.stopped.Load() {
 		frames, err := s.deliver()
 		s.cfg.Counters.received(frames)
+		if err == ErrHandedOff {
+			return err // nothing of the reader's is ours any more
+		}
 		if frames != 1 {
 			s.alone = 0
 		} else if s.alone < dialogue {
 			s.alone++
 		}
 		switch {
-		case err == ErrHandedOff:
-			return err // nothing of the reader's is ours any more
 		case frames > 0 && s.looped && err == nil:
 			s.dozer.batch(s)
 		case frames > 0:
