@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -154,23 +155,23 @@ func TestRacingLoginsWithCutLinks(t *testing.T) {
 	cut := errors.New("cut by the test")
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
-	cuts := 0
+	var cuts atomic.Int64
 	wg.Go(func() {
 		for ctx.Err() == nil {
 			for i := range 2 { // the news about agent 0's clients comes from game 1
 				if l := p.agents[i].App.Links.Get(fmt.Sprintf("game#%d@dev", 1-i)); l != nil {
 					l.Close(cut)
-					cuts++
+					cuts.Add(1)
 				}
 			}
 			time.Sleep(rand.N(20 * time.Millisecond))
 		}
 	})
 	p.races(t, 160)
+	for cuts.Load() < 10 && !t.Failed() { // on a fast machine
+		p.races(t, 16)
+	}
 	cancel()
 	wg.Wait()
-	t.Logf("%d links were cut", cuts)
-	if cuts < 10 {
-		t.Errorf("only %d links were cut", cuts)
-	}
+	t.Logf("%d links were cut", cuts.Load())
 }
