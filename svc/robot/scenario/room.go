@@ -14,7 +14,7 @@ import (
 
 // join enters the robot's room, again if it has left.
 func (t *talker) join() {
-	if t.joins {
+	if t.joins || t.in {
 		return
 	}
 	t.joins, t.out = true, false
@@ -41,10 +41,14 @@ func (t *talker) joined(m *pb.JoinACK) {
 		}
 	}
 	t.talks.topic(t.r.Index).check(t.r, m.Topic, t.due)
+	if t.back {
+		t.back = false
+		t.r.Again()
+	}
 }
 
-// leave leaves the room, and joins again a little later. Until then nothing of it
-// is to be heard.
+// leave leaves the room, and joins again a little later, which ends the request.
+// Until then nothing of it is to be heard.
 func (t *talker) leave(due time.Duration) {
 	if !t.in {
 		t.say(toPartner, due)
@@ -59,6 +63,7 @@ func (t *talker) left(m *pb.LeaveACK) {
 	if !ok {
 		return
 	}
+	t.back = true
 	t.r.After(t.r.Run().Think, t.join)
 	if m.Result != pb.ResultCode_NoError {
 		t.r.Error(fmt.Sprintf("LeaveREQ: %v", m.Result), m.Reason)
@@ -67,7 +72,6 @@ func (t *talker) left(m *pb.LeaveACK) {
 		t.out, t.heard = true, nil
 		t.closeRoom()
 	}
-	t.r.Again()
 }
 
 // closeRoom ends listening to the room, until it is joined.

@@ -43,6 +43,7 @@ type talker struct {
 	in     bool    // the room
 	out    bool    // it has left the room
 	joins  bool    // the room, and was not answered yet
+	back   bool    // joining ends what leaving has begun
 	due    uint64  // number of a topic that joining must show, or a later one
 	heard  []heard // lines of the room, the last of them
 	asked  uint64
@@ -138,7 +139,7 @@ func (t *talker) returned() {
 	for _, s := range t.saying {
 		t.decide(s, perhaps)
 	}
-	t.saying, t.in, t.out, t.joins, t.heard = nil, false, false, false, nil
+	t.saying, t.in, t.out, t.joins, t.back, t.heard = nil, false, false, false, false, nil
 	for i := range t.ears {
 		t.ears[i].again()
 	}
