@@ -154,30 +154,20 @@ const columns = "uid, revision, request_id, what, at, name_before, name_after, l
 // done is a *DuplicateError if the request has a line in the ledger.
 func done(ctx context.Context, tx sqldb.Tx, uid, requestID string) error {
 	rows, err := tx.QueryContext(ctx, "SELECT "+columns+" FROM player_ledger WHERE uid = $1 AND request_id = $2", uid, requestID)
-	found, err := entries(rows, err)
+	found, err := sqldb.Rows(rows, err, entry)
 	if err != nil || len(found) == 0 {
 		return err
 	}
 	return &DuplicateError{found[0]}
 }
 
-func entries(rows *sql.Rows, err error) (all []Entry, _ error) {
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var e Entry
-		var at int64
-		err := rows.Scan(&e.UID, &e.Revision, &e.RequestID, &e.What, &at,
-			&e.Before.Name, &e.After.Name, &e.Before.Level, &e.After.Level, &e.Before.Money, &e.After.Money)
-		if err != nil {
-			return nil, err
-		}
-		e.At = time.UnixMilli(at)
-		all = append(all, e)
-	}
-	return all, rows.Err()
+// entry reads a line of the ledger from columns.
+func entry(rows *sql.Rows) (e Entry, err error) {
+	var at int64
+	err = rows.Scan(&e.UID, &e.Revision, &e.RequestID, &e.What, &at,
+		&e.Before.Name, &e.After.Name, &e.Before.Level, &e.After.Level, &e.Before.Money, &e.After.Money)
+	e.At = time.UnixMilli(at)
+	return e, err
 }
 
 // Look is that of Store.
@@ -192,7 +182,7 @@ func (s *SQL) Look(ctx context.Context, uid string, changes int) (p Player, rece
 			return err
 		}
 		rows, err := tx.QueryContext(ctx, "SELECT "+columns+" FROM player_ledger WHERE uid = $1 ORDER BY revision DESC LIMIT $2", uid, changes)
-		if recent, err = entries(rows, err); err != nil {
+		if recent, err = sqldb.Rows(rows, err, entry); err != nil {
 			return err
 		}
 		p.Data, err = understood(text) // a broken one still has changes to show

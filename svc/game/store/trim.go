@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"time"
 
@@ -118,18 +119,11 @@ func (s *SQL) rest(ctx context.Context, began time.Time) error {
 func (s *SQL) texts(ctx context.Context, query string, args ...any) (all []string, err error) {
 	err = s.db.Read(ctx, func(ctx context.Context, tx sqldb.Tx) error {
 		rows, err := tx.QueryContext(ctx, query, args...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var text string
-			if err := rows.Scan(&text); err != nil {
-				return err
-			}
-			all = append(all, text)
-		}
-		return rows.Err()
+		all, err = sqldb.Rows(rows, err, func(rows *sql.Rows) (text string, err error) {
+			err = rows.Scan(&text)
+			return text, err
+		})
+		return err
 	})
 	return all, err
 }

@@ -40,7 +40,7 @@ func (s *Store) History(ctx context.Context, room string, before uint64, limit i
 	err = s.db.Read(ctx, func(ctx context.Context, tx sqldb.Tx) error {
 		rows, err := tx.QueryContext(ctx, `
 			SELECT `+lineColumns+` FROM chat_lines WHERE room = $1 AND id < $2 ORDER BY id DESC LIMIT $3`, room, int64(before), limit)
-		lines, err = scan(rows, err, scanLine)
+		lines, err = sqldb.Rows(rows, err, scanLine)
 		return err
 	})
 	for i := range lines {

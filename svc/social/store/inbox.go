@@ -64,7 +64,7 @@ func (s *Store) Claim(ctx context.Context, uid, claim string, now, until time.Ti
 		}
 		rows, err := tx.QueryContext(ctx, "UPDATE chat_inbox SET claim = $1, until = $2 WHERE uid = $3 RETURNING "+lineColumns,
 			claim, until.UnixMilli(), uid)
-		lines, err = scan(rows, err, scanLine)
+		lines, err = sqldb.Rows(rows, err, scanLine)
 		return err
 	})
 	slices.SortFunc(lines, func(a, b Line) int { return cmp.Compare(a.ID, b.ID) })

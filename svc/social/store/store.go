@@ -58,22 +58,6 @@ func (s *Store) Record(ctx context.Context, lines []Line, keep int) error {
 	}))
 }
 
-// scan reads all rows.
-func scan[T any](rows *sql.Rows, err error, one func(*sql.Rows) (T, error)) (all []T, _ error) {
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		v, err := one(rows)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, v)
-	}
-	return all, rows.Err()
-}
-
 // scanLine reads a line from id, sender, name, unix_ms, text.
 func scanLine(rows *sql.Rows) (l Line, err error) {
 	var at int64
