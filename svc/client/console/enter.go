@@ -9,7 +9,6 @@ import (
 
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/svc/client/clientapi"
-	"github.com/davyxu/cellmesh_demo/util/discovery"
 )
 
 // retryEvery is how often the client tries again while servers start.
@@ -103,7 +102,7 @@ func (c *Console) tryEnter(ctx, wait context.Context, cfg *clientapi.Config) (*c
 	addr := c.login
 	if addr == "" {
 		var err error
-		if addr, err = c.findLogin(wait); err != nil {
+		if addr, err = clientapi.FindLogin(wait, c.app, func(why error) { c.sayWaiting(why.Error()) }); err != nil {
 			return nil, err
 		}
 	}
@@ -130,36 +129,4 @@ func comesUp(err error) bool {
 	}
 	var untrusted *tls.CertificateVerificationError
 	return !errors.As(err, &untrusted) // else not reachable
-}
-
-// findLogin waits until discovery shows a login. The person is told what it waits
-// for, also when that changes; not at once, as most waits are short.
-func (c *Console) findLogin(ctx context.Context) (string, error) {
-	reg := c.app.Discover()
-	for snap, tell := reg.Snapshot(), time.Now().Add(time.Second); ; {
-		for svc := range snap.Services("login") {
-			if addr := svc.Meta[discovery.MetaWAN]; addr != "" && svc.State == discovery.Ready && c.app.Allows(svc) {
-				return addr, nil
-			}
-		}
-		patient, cancel := context.WithDeadline(ctx, tell)
-		next, err := reg.Wait(patient, snap.Revision())
-		late := patient.Err() != nil
-		cancel()
-		if err == nil {
-			snap = next
-			continue
-		}
-		err = errors.New("no login is ready")
-		if snap.Revision() == 0 {
-			if err = c.app.Unwelcome(); err == nil {
-				err = fmt.Errorf("no memsd at %s (start it, or give -login=host:port)", c.app.Flags.SDAddr)
-			}
-		}
-		if ctx.Err() != nil || !late {
-			return "", err
-		}
-		c.sayWaiting(err.Error())
-		tell = time.Now().Add(time.Second)
-	}
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,7 +18,6 @@ import (
 	"github.com/davyxu/cellmesh_demo/svc/robot/robotapi"
 	"github.com/davyxu/cellmesh_demo/svc/robot/tally"
 	"github.com/davyxu/cellmesh_demo/util/cellnet"
-	"github.com/davyxu/cellmesh_demo/util/discovery"
 )
 
 const (
@@ -35,8 +33,7 @@ const (
 type door struct {
 	crew      *Crew
 	session   *cellnet.Config
-	registry  discovery.Registry // nil: not needed
-	tls       *tls.Config        // nil: not used
+	tls       *tls.Config // nil: not used
 	loggingIn *tally.Op
 	connect   *tally.Op
 }
@@ -93,8 +90,16 @@ func (c *Crew) newDoor(ctx context.Context) (*door, error) {
 		}
 	}
 	if !f.noToken && f.login == "" {
-		d.registry = c.app.Discover()
-		return d, d.awaitLogin(ctx)
+		ctx, cancel := context.WithTimeout(ctx, findTimeout)
+		defer cancel()
+		told := ""
+		_, err := clientapi.FindLogin(ctx, c.app, func(why error) {
+			if text := why.Error(); text != told {
+				told = text
+				c.progress.note("waiting: " + text)
+			}
+		})
+		return d, err
 	}
 	return d, nil
 }
@@ -181,51 +186,12 @@ func (d *door) enter(ctx context.Context, i int, first bool) (*clientapi.Conn, e
 	return nil, err
 }
 
-// awaitLogin waits until discovery shows a login, and tells if that takes a
-// while.
-func (d *door) awaitLogin(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, findTimeout)
-	defer cancel()
-	patient, stop := context.WithTimeout(ctx, time.Second)
-	defer stop()
-	for d.loginAddr() == "" {
-		rev := d.registry.Snapshot().Revision()
-		if _, err := d.registry.Wait(patient, rev); err == nil {
-			continue
-		}
-		err := errors.New("no login is ready (or give -login=host:port)")
-		if rev == 0 {
-			if why := d.crew.app.Unwelcome(); why != nil {
-				return why
-			}
-			err = fmt.Errorf("no memsd at %s (start it, or give -login=host:port)", d.crew.app.Flags.SDAddr)
-		}
-		if ctx.Err() != nil {
-			return err
-		}
-		d.crew.progress.note("waiting: " + err.Error())
-		patient = ctx
-	}
-	return nil
-}
-
-// loginAddr is a login's address, any of those that are ready; "" if there is
-// none.
+// loginAddr is where robots log in, "" if there is no login.
 func (d *door) loginAddr() string {
-	if d.registry == nil {
-		return d.crew.flags.login
+	if addr := d.crew.flags.login; addr != "" {
+		return addr
 	}
-	found, count := "", 0
-	for svc := range d.registry.Snapshot().Services("login") {
-		addr := svc.Meta[discovery.MetaWAN]
-		if addr == "" || svc.State != discovery.Ready || !d.crew.app.Allows(svc) {
-			continue
-		}
-		if count++; rand.IntN(count) == 0 {
-			found = addr
-		}
-	}
-	return found
+	return clientapi.FoundLogin(d.crew.app)
 }
 
 // enterCode is the class of an error while getting in.
