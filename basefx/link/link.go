@@ -47,8 +47,8 @@ type taking struct {
 // first tells that nobody else is going to: the caller must Flush when its
 // batch is over. The error is cellnet.ErrFull if the peer does not keep up (the
 // message was not taken, the link lives), cellnet.ErrSealed if it is a client's and
-// they were ended by Seal, cellnet.ErrFrameTooLarge if the
-// message can never be sent; anything else means that the link has ended.
+// they were ended by Seal, cellnet.ErrFrameTooLarge if the message can never be
+// sent; anything else means that the link has ended.
 // Append never blocks.
 func (l *Link) Append(kind Kind, client uint64, id uint16, body []byte) (first bool, err error) {
 	var head [headLen]byte

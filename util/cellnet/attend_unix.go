@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attendFor is how long a session attends: until Go's scheduler would take the
-// thread's processor away and have the thread look for another.
+// attendFor is how long a session attends: less than the 10 ms after which Go's
+// scheduler takes the processor from a thread in a system call that nobody else
+// needs, and no more than others can wait if they do.
 const attendFor = 2 * time.Millisecond
 
 // attend waits for a session's next bytes in the calling thread, if there is a

@@ -9,63 +9,87 @@ import (
 	"time"
 )
 
-// attends is a Config whose sessions attend for long enough to be seen.
-func attends(most int) *Config {
-	return &Config{Framing: LinkFraming, Attend: most, attendFor: 500 * time.Millisecond}
-}
-
-// dialog has a peer say the next thing when it has heard the answer.
-func dialog(t *testing.T, peer *Session) {
+// pairAttending is a session that echoes, and its peer. The session attends for so
+// long.
+func pairAttending(t *testing.T, cfg *Config) (s, peer *Session, ended chan error, talk func()) {
 	t.Helper()
+	s, peer = pair(t, cfg, &Config{Framing: LinkFraming})
+	ended = make(chan error, 1)
+	run(t, s, &echo{s: s, ended: ended})
 	r := newRecorder()
 	heard := make(chan struct{}, 1)
 	r.onBatch = func() { heard <- struct{}{} }
 	run(t, peer, r)
-	for range dialogue {
-		if err := peer.Send([]byte("hello"), nil); err != nil {
-			t.Fatal(err)
+	return s, peer, ended, func() {
+		t.Helper()
+		for range dialogue {
+			if err := peer.Send([]byte("hello"), nil); err != nil {
+				t.Fatal(err)
+			}
+			wait(t, "an answer", heard)
 		}
-		wait(t, "an answer", heard)
 	}
 }
 
-// A session whose frames come one by one waits for the next attentively, and
-// stops when it waits in vain.
+func attending(lasts time.Duration) *Config {
+	return &Config{Framing: LinkFraming, Attend: 1, attendFor: lasts}
+}
+
+// attends reports whether that many do.
+func (c *Config) attends(n int32) func() bool {
+	return func() bool { return atomic.LoadInt32(&c.attending) == n }
+}
+
+// A session whose frames come one by one waits for the next attentively: it hears
+// them, and the peer's end. No more attend than Config.Attend says.
 func TestAttend(t *testing.T) {
-	cfg := attends(1)
-	s, peer := pair(t, cfg, &Config{Framing: LinkFraming})
-	run(t, s, &echo{s: s})
-	dialog(t, peer)
-	within(t, "attends", func() bool { return atomic.LoadInt32(&cfg.attending) == 1 })
-	within(t, "silence ends it", func() bool { return atomic.LoadInt32(&cfg.attending) == 0 })
-	before := s.reads.Load()
-	if err := peer.Send([]byte("again"), nil); err != nil {
-		t.Fatal(err)
+	cfg := attending(time.Hour)
+	var peers []*Session
+	var ends []chan error
+	var talks []func()
+	for range 3 {
+		_, peer, ended, talk := pairAttending(t, cfg)
+		talk()
+		peers, ends, talks = append(peers, peer), append(ends, ended), append(talks, talk)
+		within(t, "one attends", cfg.attends(1)) // another tries in vain for a moment
 	}
-	within(t, "reads on", func() bool { return s.reads.Load() > before })
+	for _, talk := range talks {
+		talk()
+		within(t, "one attends", cfg.attends(1))
+	}
+	for i, peer := range peers {
+		peer.Close(nil)
+		wait(t, "the end", ends[i])
+	}
+	within(t, "none attends", cfg.attends(0))
 }
 
-// No more attend than Config.Attend says.
-func TestAttendBound(t *testing.T) {
-	cfg := attends(1)
-	for range 3 {
-		s, peer := pair(t, cfg, &Config{Framing: LinkFraming})
-		run(t, s, &echo{s: s})
-		dialog(t, peer)
-	}
-	least := int32(3) // some try in vain now and then
+// Silence ends it, and the session reads on as ever.
+func TestAttendInVain(t *testing.T) {
+	cfg := attending(time.Millisecond)
+	_, _, _, talk := pairAttending(t, cfg)
 	for range 20 {
-		time.Sleep(time.Millisecond)
-		least = min(least, atomic.LoadInt32(&cfg.attending))
+		talk()
+		within(t, "none attends", cfg.attends(0))
 	}
-	if least > 1 {
-		t.Errorf("%d attend", least)
+}
+
+// Without Attend none does.
+func TestAttendNot(t *testing.T) {
+	cfg := attending(time.Hour)
+	cfg.Attend = 0
+	_, _, _, talk := pairAttending(t, cfg)
+	for range 3 {
+		talk()
+		if !cfg.attends(0)() {
+			t.Fatal("attends")
+		}
 	}
 }
 
 // Frames that come together are no dialogue.
 func TestAttendBatches(t *testing.T) {
-	cfg := attends(1)
+	cfg := attending(time.Hour)
 	s, peer := pair(t, cfg, nil)
 	run(t, s, newRecorder())
 	for range 100 {
@@ -74,33 +98,30 @@ func TestAttendBatches(t *testing.T) {
 			t.Fatal(err)
 		}
 		within(t, "read", func() bool { return s.reads.Load() > before })
-		if atomic.LoadInt32(&cfg.attending) != 0 {
+		if !cfg.attends(0)() {
 			t.Fatal("attends")
 		}
 	}
 }
 
-// A session that attends can be closed, aborted and given a deadline as ever.
+// A session that attends can be closed, aborted and given a deadline as ever: it
+// notices when the moment is over.
 func TestAttendEnds(t *testing.T) {
 	over := errors.New("over")
 	for what, c := range map[string]struct {
-		end    func(s, peer *Session)
+		end    func(s *Session)
 		reason error
 	}{
-		"closed":      {func(s, _ *Session) { s.Close(over) }, over},
-		"aborted":     {func(s, _ *Session) { s.Abort(over) }, over},
-		"timed out":   {func(s, _ *Session) { s.SetReadDeadline(time.Now()) }, ErrReadTimeout},
-		"peer closed": {func(_, peer *Session) { peer.Abort(nil) }, nil},
+		"closed":    {func(s *Session) { s.Close(over) }, over},
+		"aborted":   {func(s *Session) { s.Abort(over) }, over},
+		"timed out": {func(s *Session) { s.SetReadDeadline(time.Now()) }, ErrReadTimeout},
 	} {
 		t.Run(what, func(t *testing.T) {
-			cfg := attends(1)
-			s, peer := pair(t, cfg, &Config{Framing: LinkFraming})
-			e := &echo{s: s, ended: make(chan error, 1)}
-			run(t, s, e)
-			dialog(t, peer)
-			within(t, "attends", func() bool { return atomic.LoadInt32(&cfg.attending) == 1 })
-			c.end(s, peer)
-			if reason := wait(t, "the end", e.ended); reason == nil || c.reason != nil && reason != c.reason {
+			cfg := attending(50 * time.Millisecond)
+			s, _, ended, talk := pairAttending(t, cfg)
+			within(t, "attends", func() bool { talk(); return cfg.attends(1)() })
+			c.end(s)
+			if reason := wait(t, "the end", ended); reason != c.reason {
 				t.Errorf("ended for %v", reason)
 			}
 		})

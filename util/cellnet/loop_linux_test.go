@@ -243,6 +243,40 @@ func TestInlineIsNotBrief(t *testing.T) {
 	}
 }
 
+// A few sessions have a goroutine each; as soon as there are many, loops read all
+// that have something to say.
+func TestLoopsAreForMany(t *testing.T) {
+	opened := make(chan *Session, loopFrom)
+	a := echoes()
+	a.Inline = true
+	a.Open = func(s *Session) (Handler, error) { opened <- s; return &echo{s: s}, nil }
+	addr := serve(t, a)
+	var sessions, servers []*Session
+	var recorders []*recorder
+	enter := func() {
+		s, r := dial(t, "tcp://"+addr, nil), newRecorder()
+		run(t, s, r)
+		ping(t, s, r)
+		sessions, recorders, servers = append(sessions, s), append(recorders, r), append(servers, wait(t, "open", opened))
+	}
+	for range loopFrom - 1 {
+		enter()
+	}
+	for range 3 {
+		for i, s := range sessions {
+			ping(t, s, recorders[i])
+			if asleep(servers[i]) {
+				t.Fatalf("session %d of %d has no goroutine", i+1, len(servers))
+			}
+		}
+	}
+	enter()
+	for i, s := range sessions {
+		ping(t, s, recorders[i])
+		within(t, "a loop reads it", func() bool { return asleep(servers[i]) })
+	}
+}
+
 // waiting echoes; a frame "wait" first waits for the gate, where it may.
 type waiting struct {
 	echo

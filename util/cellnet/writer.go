@@ -22,9 +22,9 @@ const (
 // written; both are copied. It never blocks. With first the caller is the one
 // to call Flush, when its batch ends; otherwise somebody else already is.
 //
-// Errors: ErrClosed once the session is closing; ErrSealed after Seal; ErrFull with Config.Refuse;
-// ErrSlowConsumer when this frame was too much and cut the session;
-// ErrFrameTooLarge and ErrShortFrame for a frame that cannot be sent.
+// Errors: ErrClosed once the session is closing; ErrSealed after Seal; ErrFull
+// with Config.Refuse; ErrSlowConsumer when this frame was too much and cut the
+// session; ErrFrameTooLarge and ErrShortFrame for a frame that cannot be sent.
 func (s *Session) Append(head, body []byte) (first bool, err error) {
 	if first, err = s.enter(head, body); err == nil {
 		s.mu.Unlock()

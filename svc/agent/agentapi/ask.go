@@ -103,8 +103,8 @@ func (cs *calls) lose(l *link.Link) {
 
 // Deliver sends m to a player, at whatever agent. It is true when that agent had
 // the player's client and put m on its way; false when the player is not online.
-// With an error it is not known, but with ErrNotLinked it has not left. It waits for the agent, up to 5 seconds. Only
-// after Greet.
+// With an error it is not known, but with ErrNotLinked it has not left. It waits
+// for the agent, up to 5 seconds. Only after Greet.
 func (s *Server) Deliver(ctx context.Context, uid string, m pb.Message) (bool, error) {
 	body, err := marshalAppend(nil, m)
 	if err != nil {

@@ -1,9 +1,10 @@
 // Package clientapi is the client's side of the client protocol: log in, verify,
 // send, receive. svc/client uses it for a person; robots use it by the thousand.
 //
-// [Login] asks login and ends that connection; [Connect] takes the grant to the
-// agent and verifies. clientapi.go is all of it but the heartbeats that many
-// clients share (beats.go) and whom a client trusts with TLS (tls.go).
+// [FindLogin] finds login through memsd (find.go). [Login] asks login and ends that
+// connection; [Connect] takes the grant to the agent and verifies. clientapi.go is
+// all of it but the heartbeats that many clients share (beats.go) and whom a client
+// trusts with TLS (tls.go).
 package clientapi
 
 import (

@@ -3,10 +3,10 @@
 //
 // crew.go is the program and its phases, flags.go its command line. enter.go is
 // how a robot gets in and returns.go how it comes back; guest.go are those that do
-// not play, visits.go those that come and go; source.go is from which addresses. watch.go measures while they play and progress.go tells it; report.go
-// is what is told at the end, plot.go the same as a page, ledger.go what the
-// game's ledger says about it. What only some systems have is in the files named
-// after them.
+// not play, visits.go those that come and go; source.go is from which addresses.
+// watch.go measures while they play and progress.go tells it; report.go is what is
+// told at the end, plot.go the same as a page, ledger.go what the game's ledger says
+// about it. What only some systems have is in the files named after them.
 //
 // On a machine of 2 cores, 10,000 connections that only heartbeat take 12 kB and
 // 5 us of processor time a second each, in one process; 8,000 robots that play

@@ -43,17 +43,13 @@ func (t *talker) history(due time.Duration) {
 }
 
 func (t *talker) remembered(m *pb.HistoryACK) {
-	due, ok := t.calls.Answered(pb.HistoryREQID, m.Room)
-	if !ok {
-		return
-	}
-	if m.Result != pb.ResultCode_NoError {
-		t.r.Error(fmt.Sprintf("HistoryREQ: %v", m.Result), m.Reason)
-	} else {
-		t.r.Record(t.ops.history, due)
+	asked, done := t.reply(pb.HistoryREQID, t.ops.history, m)
+	if done {
 		t.checkHistory(m.Lines)
 	}
-	t.r.Again()
+	if asked {
+		t.r.Again()
+	}
 }
 
 // checkHistory holds what the history tells against what was heard: lines of this

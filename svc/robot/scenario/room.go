@@ -23,17 +23,15 @@ func (t *talker) join() {
 }
 
 func (t *talker) joined(m *pb.JoinACK) {
-	due, ok := t.calls.Answered(pb.JoinREQID, m.Room)
-	if !ok {
+	asked, done := t.reply(pb.JoinREQID, t.ops.join, m)
+	if !asked {
 		return
 	}
 	t.joins = false
-	if m.Result != pb.ResultCode_NoError {
-		t.r.Error(fmt.Sprintf("JoinREQ: %v", m.Result), m.Reason)
+	if !done {
 		t.r.After(time.Second, t.join)
 		return
 	}
-	t.r.Record(t.ops.join, due)
 	t.in = true
 	for i := range t.ears {
 		if e := &t.ears[i]; e.channel == toRoom && e.from == closedEar {
@@ -59,16 +57,13 @@ func (t *talker) leave(due time.Duration) {
 }
 
 func (t *talker) left(m *pb.LeaveACK) {
-	due, ok := t.calls.Answered(pb.LeaveREQID, m.Room)
-	if !ok {
+	asked, done := t.reply(pb.LeaveREQID, t.ops.leave, m)
+	if !asked {
 		return
 	}
 	t.back = true
 	t.r.After(t.r.Run().Think, t.join)
-	if m.Result != pb.ResultCode_NoError {
-		t.r.Error(fmt.Sprintf("LeaveREQ: %v", m.Result), m.Reason)
-	} else {
-		t.r.Record(t.ops.leave, due)
+	if done {
 		t.out, t.heard = true, nil
 		t.closeRoom()
 	}
@@ -108,14 +103,11 @@ func (t *talker) topic(due time.Duration) {
 }
 
 func (t *talker) topicSet(m *pb.TopicACK) {
-	due, ok := t.calls.Answered(pb.TopicREQID, m.Room)
-	if !ok {
+	asked, done := t.reply(pb.TopicREQID, t.ops.topic, m)
+	if !asked {
 		return
 	}
-	if m.Result != pb.ResultCode_NoError {
-		t.r.Error(fmt.Sprintf("TopicREQ: %v", m.Result), m.Reason)
-	} else {
-		t.r.Record(t.ops.topic, due)
+	if done {
 		p := t.talks.topic(t.r.Index)
 		p.check(t.r, m.Topic, p.sure+1)
 		if number, ok := parseTopic(t.r.Run(), m.Topic); ok {

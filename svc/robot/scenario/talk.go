@@ -271,18 +271,32 @@ func (t *talker) who(due time.Duration) {
 }
 
 func (t *talker) told(m *pb.WhoACK) {
-	due, ok := t.calls.Answered(pb.WhoREQID, m.Room)
-	if !ok {
-		return
-	}
-	switch {
-	case m.Result != pb.ResultCode_NoError:
-		t.r.Error(fmt.Sprintf("WhoREQ: %v", m.Result), m.Reason)
-	case int(m.Total) < len(m.Players) || len(m.Players) == 0:
+	asked, done := t.reply(pb.WhoREQID, t.ops.who, m)
+	if done && (int(m.Total) < len(m.Players) || len(m.Players) == 0) {
 		t.r.Violation(robotapi.ReplyWrong, "somebody to be there, "+t.r.UID+" at least", fmt.Sprintf("%d in all, %d told", m.Total, len(m.Players)))
 	}
-	t.r.Record(t.ops.who, due)
-	t.r.Again()
+	if asked {
+		t.r.Again()
+	}
+}
+
+// reply takes the reply to a request about a room. asked is false if there was no
+// such request, done if it was refused, which is counted.
+func (t *talker) reply(id uint16, op *tally.Op, m interface {
+	GetRoom() string
+	GetResult() pb.ResultCode
+	GetReason() string
+}) (asked, done bool) {
+	due, asked := t.calls.Answered(id, m.GetRoom())
+	switch {
+	case !asked:
+		return false, false
+	case m.GetResult() != pb.ResultCode_NoError:
+		t.r.Error(fmt.Sprintf("%s: %v", pb.MessageName(id), m.GetResult()), m.GetReason())
+		return true, false
+	}
+	t.r.Record(op, due)
+	return true, true
 }
 
 // owed is how many lines are still to come; replies are owed to Calls.
