@@ -53,11 +53,14 @@ func TestFrozenMemsdProcess(t *testing.T) {
 	p := startMemsd(t, t.TempDir(), "127.0.0.1:0")
 	look := discovery.Dial(t.Context(), p.addr, discovery.Options{})
 	defer look.Close()
-	services := []*service{startService(t, p.addr, shortTTL), startService(t, p.addr, shortTTL)}
+	services := []*service{startService(t, p.addr, 2*shortTTL), startService(t, p.addr, 2*shortTTL)}
 	for _, s := range services {
 		s.says("registered ")
 	}
-	from := until(t, look, "both are there", func(s *discovery.Snapshot) bool { n, _ := s.Len(); return n == 2 }).Revision()
+	silent := startService(t, p.addr, shortTTL)
+	gone := silent.says("registered ")
+	from := until(t, look, "all are there", func(s *discovery.Snapshot) bool { n, _ := s.Len(); return n == 3 }).Revision()
+	silent.signal(syscall.SIGSTOP)
 	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -68,10 +71,10 @@ func TestFrozenMemsdProcess(t *testing.T) {
 	if err := discovery.Set(within(t), look, "k", "v"); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(2 * shortTTL) // nothing is to happen
+	until(t, look, "who is silent is gone", func(s *discovery.Snapshot) bool { return !shows(s, gone) }) // it has looked for those
 	for ev := range look.Watch(within(t), from) {
 		for _, c := range ev.Changes {
-			if c.Service != nil {
+			if c.Service != nil && c.Service.ID != gone {
 				t.Errorf("service %s is told of: deleted %v", c.Service.ID, c.Deleted)
 			}
 		}

@@ -182,6 +182,7 @@ func TestPrint(t *testing.T) {
 		report *robotapi.Report
 		want   []string
 	}{
+		{report(func(r *robotapi.Report) { r.Ops = nil }), []string{"no reply of message ID 7 was heard: -ackid says"}},
 		{report(func(*robotapi.Report) {}), []string{"seed 0: 1 robot; each has 1 under way", "meanwhile (500µs an operation)", "and 20.0 MB\n", "no promise was broken"}},
 		{report(func(r *robotapi.Report) { r.Robots, r.Idle, r.IdleIn, r.Rate = 3, 2, 1, 5 }), []string{"1 of 3 robots and 1 of 2 idle connections; each asks 5 times a second"}},
 		{report(func(r *robotapi.Report) { r.Rate, r.Behind = 5, 2.5 }), []string{"requests were up to 2.5s late"}},
@@ -192,7 +193,7 @@ func TestPrint(t *testing.T) {
 		}), []string{"error closed: eof: 1 time, first: robot0: the end", "VIOLATION money, robot0 at 1.000 s: expected 1; seen 2", "VIOLATION and 2 more"}},
 	} {
 		var out strings.Builder
-		c := &Crew{out: &out, before: 10e6}
+		c := &Crew{out: &out, before: 10e6, flags: flags{noToken: true, ackID: 7}}
 		c.print(test.report)
 		for _, want := range test.want {
 			if !strings.Contains(out.String(), want) {

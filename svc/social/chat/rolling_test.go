@@ -50,7 +50,10 @@ func TestRollingUpdate(t *testing.T) {
 	}
 	for round := range 3 {
 		for i, social := range s.socials {
-			time.Sleep(100 * time.Millisecond) // of talk
+			for _, p := range people {
+				heard := len(p.got()) + 100
+				cluster.Eventually(t, p.uid+" has heard more", func() bool { return len(p.got()) >= heard })
+			}
 			if err := social.Stop(); err != nil {
 				t.Errorf("round %d: %v", round, err)
 			}

@@ -1,16 +1,20 @@
 package chat_test
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/davyxu/cellmesh_demo/basefx/link"
 	"github.com/davyxu/cellmesh_demo/basefx/sanction"
 	"github.com/davyxu/cellmesh_demo/proto/pb"
 	"github.com/davyxu/cellmesh_demo/tool/cluster"
+	"github.com/davyxu/cellmesh_demo/util/discovery"
 )
 
 // talker says lines, one after the other: to everybody, in the room, to a friend.
@@ -122,6 +126,7 @@ func TestThroughTrouble(t *testing.T) {
 		s.Launch(p.Name).WaitReady()
 	}
 	restart(hub)
+	cluster.Eventually(t, "it is counted that hub was lost", func() bool { return s.socials[0].Metric(t, `hub_client_total{what="hub_lost"}`) > 0 })
 	for _, social := range s.socials {
 		restart(social)
 	}
@@ -371,4 +376,62 @@ func TestMute(t *testing.T) {
 		alice.read = len(alice.got())
 		return told(alice.got()[alice.read-1]) != "say x: Muted: "+reason
 	})
+}
+
+// dyingAgent is an agent that has the player, and then nothing any more; discovery
+// has not noticed.
+func (s *site) dyingAgent(t *testing.T, uid string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	reg := s.Memory.Open()
+	t.Cleanup(func() { reg.Close() })
+	lease, err := reg.Register(ctx, discovery.Service{Name: "agent", Index: 9, Group: "dev", State: discovery.Ready})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule, err := link.ParseRule("", "dev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	links := link.New(link.Config{Self: lease.Service, Registry: reg, Rule: rule, Log: slog.New(slog.DiscardHandler)})
+	link.Handle(links, func(l *link.Link, _ uint64, _ *pb.Greet) error {
+		return l.Send(0, &pb.Presence{Here: []*pb.Presence_User{{Uid: uid, Epoch: 1, Features: new}}, Complete: true})
+	})
+	links.Dial("social")
+	var running sync.WaitGroup
+	running.Go(func() { links.Run(ctx) })
+	s.here(t, 2) // with the sender
+	cancel()
+	running.Wait()
+	social := s.socials[0].App.Links
+	cluster.Eventually(t, "its link has ended", func() bool { return social.Get(lease.Service().ID) == nil })
+}
+
+// A private line for a player whose agent has just died is not held back when the
+// player comes back, until a claim of 20 s runs out: it cannot have left.
+func TestReceiversAgentDies(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1, 1)
+	bob := s.enter(t, "bob", 0, new)
+	s.here(t, 1)
+	bob.conn.Close()
+	s.here(t, 0)
+	alice := s.enter(t, "alice", 0, new)
+	s.here(t, 1)
+	s.dyingAgent(t, "bob")
+	said := time.Now()
+	alice.send(&pb.SayREQ{RequestId: "1", To: "bob", Text: "hello"})
+	cluster.Eventually(t, "it is stored", func() bool {
+		return slices.ContainsFunc(alice.got(), func(m pb.Message) bool { return told(m) == "stored 1" })
+	})
+	cluster.Eventually(t, "it was tried to hand it over, or nobody waits for the agent any more", func() bool {
+		return strings.Contains(s.socials[0].Log(), "agent#9@dev: it is not linked") || s.socials[0].Metric(t, "backend_online") == 1
+	})
+	bob = s.enter(t, "bob", 0, new)
+	cluster.Eventually(t, "bob has it", func() bool {
+		return slices.ContainsFunc(bob.got(), func(m pb.Message) bool { return strings.HasPrefix(told(m), "missed ") })
+	})
+	if took := time.Since(said); took >= 20*time.Second {
+		t.Errorf("after %v", took)
+	}
 }
