@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -29,9 +28,7 @@ func TestKillWhileUpgrading(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	all := s.up()
-	price := strings.TrimSuffix(strings.Repeat("7,", 1000), ",")
-	s.memsd("-cmd=setvalue", "config/game/growth", fmt.Sprintf(`{"start":1000000,"prices":[%s],"income":[0,%s]}`, price, price))
-	all["game"].says("config changed")
+	s.cheapen(all["game"])
 
 	const players = 200
 	ctx, cancel := context.WithTimeout(t.Context(), 2*deadline) // which bounds each of what follows

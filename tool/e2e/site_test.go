@@ -160,3 +160,12 @@ func (p *process) leaves() {
 		p.t.Fatalf("%s ended with exit code %d: %s", p.name, code, p.stderr.text())
 	}
 }
+
+// cheapen sets prices so low that players can upgrade 1,000 times, which a game
+// follows.
+func (s *site) cheapen(game *process) {
+	s.t.Helper()
+	price := strings.TrimSuffix(strings.Repeat("7,", 1000), ",")
+	s.memsd("-cmd=setvalue", "config/game/growth", fmt.Sprintf(`{"start":1000000,"prices":[%s],"income":[0,%s]}`, price, price))
+	game.says("config changed")
+}

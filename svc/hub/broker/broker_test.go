@@ -310,15 +310,21 @@ func TestHandlerPanics(t *testing.T) {
 	})
 }
 
-// Every service tells how it is doing, and everybody who watches knows.
-func TestStatus(t *testing.T) {
-	memory := discovery.NewMemory()
-	launchHub(t, memory)
-	var watcher *hubapi.Hub
+// watch launches a process that watches how all others are doing.
+func watch(t *testing.T, memory *discovery.Memory) (watcher *hubapi.Hub) {
+	t.Helper()
 	launch(t, memory, "watcher", func(app *basefx.App) {
 		watcher = hubapi.Join(app)
 		watcher.WatchStatus()
 	})
+	return watcher
+}
+
+// Every service tells how it is doing, and everybody who watches knows.
+func TestStatus(t *testing.T) {
+	memory := discovery.NewMemory()
+	launchHub(t, memory)
+	watcher := watch(t, memory)
 	game := launch(t, memory, "game", func(app *basefx.App) {
 		hubapi.Join(app).ReportStatus(func() *pb.ServiceStatus { return &pb.ServiceStatus{Players: 42} })
 	})
@@ -350,11 +356,7 @@ func (s slowly) Drain(ctx context.Context) error {
 func TestDraining(t *testing.T) {
 	memory := discovery.NewMemory()
 	launchHub(t, memory)
-	var watcher *hubapi.Hub
-	launch(t, memory, "watcher", func(app *basefx.App) {
-		watcher = hubapi.Join(app)
-		watcher.WatchStatus()
-	})
+	watcher := watch(t, memory)
 	over := make(chan struct{})
 	game := launchAs(t, memory, "game", func(*flag.FlagSet) basefx.Service {
 		return slowly{func(app *basefx.App) {

@@ -14,6 +14,17 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// turn has the wheel of a run turn until stop.
+func turn(t *testing.T, run *Run) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); run.Wheel.Run(ctx) }()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
 // sink is a connection that takes everything.
 type sink struct{ appended, flushed int }
 
@@ -25,9 +36,7 @@ func (s *sink) Flush()                           { s.flushed++ }
 func TestOpenLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		run := NewRun(Options{Robots: 4, InFlight: 1000, Rate: 100}, &tally.Tally{})
-		ctx, stop := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { defer close(done); run.Wheel.Run(ctx) }()
+		stop := turn(t, run)
 		var sent [4][]time.Duration
 		for i := range sent {
 			r := New(run, i, func(r *Robot) {
@@ -39,7 +48,6 @@ func TestOpenLoop(t *testing.T) {
 		time.Sleep(time.Second + 5*time.Millisecond)
 		synctest.Wait()
 		stop()
-		<-done
 		for i, all := range sent {
 			if len(all) != 101 && len(all) != 100 {
 				t.Errorf("robot %d sent %d requests in a second, want 100", i, len(all))
@@ -56,9 +64,7 @@ func TestOpenLoop(t *testing.T) {
 func TestOpenLoopCountsDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		run := NewRun(Options{Robots: 1, InFlight: 2, Rate: 100}, &tally.Tally{})
-		ctx, stop := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { defer close(done); run.Wheel.Run(ctx) }()
+		stop := turn(t, run)
 		var sent []time.Duration
 		r := New(run, 0, func(r *Robot) {
 			r.Pace(func(due time.Duration) { sent = append(sent, due.Round(coarse)) })
@@ -75,7 +81,6 @@ func TestOpenLoopCountsDelay(t *testing.T) {
 		r.Message(1, nil)
 		r.Batch()
 		stop()
-		<-done
 		ms := time.Millisecond
 		if want := []time.Duration{0, 10 * ms, 20 * ms, 30 * ms}; !slices.Equal(sent, want) {
 			t.Errorf("requests count from %v, want %v", sent, want)
@@ -115,9 +120,7 @@ func TestThinking(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		think := func(seed uint64) (sent []time.Duration) {
 			run := NewRun(Options{Robots: 1, InFlight: 1, Think: time.Second, Seed: seed}, &tally.Tally{})
-			ctx, stop := context.WithCancel(t.Context())
-			done := make(chan struct{})
-			go func() { defer close(done); run.Wheel.Run(ctx) }()
+			stop := turn(t, run)
 			r := New(run, 0, func(r *Robot) {
 				r.Pace(func(due time.Duration) { sent = append(sent, due); r.Again() })
 			})
@@ -126,7 +129,6 @@ func TestThinking(t *testing.T) {
 			time.Sleep(time.Minute)
 			synctest.Wait()
 			stop()
-			<-done
 			return sent
 		}
 		first := think(1)
@@ -169,9 +171,7 @@ func TestBatchIsOneWrite(t *testing.T) {
 func TestAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		run := NewRun(Options{Robots: 1, InFlight: 1}, &tally.Tally{})
-		ctx, stop := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { defer close(done); run.Wheel.Run(ctx) }()
+		stop := turn(t, run)
 		r := New(run, 0, func(*Robot) {})
 		r.Online(&sink{})
 		r.Begin()
@@ -192,7 +192,6 @@ func TestAfter(t *testing.T) {
 		r.Stop()
 		time.Sleep(2 * time.Second)
 		stop()
-		<-done
 		for i, d := range waits {
 			if i >= len(rang) || rang[i] != d.Round(time.Second/100) {
 				t.Fatalf("alarms rang at %v, want %v", rang, waits)

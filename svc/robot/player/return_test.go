@@ -22,9 +22,7 @@ func TestReturn(t *testing.T) {
 		var lost []int
 		tal := &tally.Tally{}
 		run := NewRun(Options{Robots: 1, InFlight: 3, Lost: func(i int) { lost = append(lost, i) }}, tal)
-		ctx, stop := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { defer close(done); run.Wheel.Run(ctx) }()
+		stop := turn(t, run)
 		var calls *Calls
 		var window *Window
 		sent, events, sends := 0, "", "-"
@@ -70,7 +68,6 @@ func TestReturn(t *testing.T) {
 			t.Errorf("violations: %s", kinds(tal))
 		}
 		stop()
-		<-done
 	})
 }
 
@@ -118,9 +115,7 @@ func TestOverdue(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			tal := &tally.Tally{}
 			run := NewRun(Options{Robots: 1, InFlight: 2, Patience: 10 * time.Second, Chaos: chaos}, tal)
-			ctx, stop := context.WithCancel(t.Context())
-			done := make(chan struct{})
-			go func() { defer close(done); run.Wheel.Run(ctx) }()
+			stop := turn(t, run)
 			var calls *Calls
 			var window *Window
 			sent := 0
@@ -162,7 +157,6 @@ func TestOverdue(t *testing.T) {
 				t.Errorf("a late reply once more: %s", got)
 			}
 			stop()
-			<-done
 		})
 	}
 }
@@ -172,9 +166,7 @@ func TestOverdue(t *testing.T) {
 func TestRateOverGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		run := NewRun(Options{Robots: 1, InFlight: 100, Rate: 10, Lost: func(int) {}}, &tally.Tally{})
-		ctx, stop := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { defer close(done); run.Wheel.Run(ctx) }()
+		stop := turn(t, run)
 		var worst time.Duration
 		sent := 0
 		r := New(run, 0, func(r *Robot) {
@@ -199,6 +191,5 @@ func TestRateOverGap(t *testing.T) {
 			t.Errorf("%d requests in 3.95 s, up to %v late", sent, worst)
 		}
 		stop()
-		<-done
 	})
 }
