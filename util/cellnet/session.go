@@ -36,48 +36,13 @@ type Parting interface {
 // Session is one connection that carries frames. Its methods may be called by
 // any goroutine at any time, but for Run, which is called once.
 type Session struct {
-	// What a write needs stands together at the beginning: who writes to many
-	// sessions finds each of them out of the processor's cache.
-
-	// Set before anyone else knows the session.
-	cfg  *Config
-	web  *webSocket // nil: not a WebSocket
-	sock socket     // the way around conn to its descriptor, where there is one
-
-	// Owned by whoever set writing.
-	flight []byte // being written, from the beginning of its buffer
-	sent   int    // bytes of flight the system has taken
-	took   int    // how many of them in the last write
-	frames int    // frames in flight
-
-	mu        sync.Mutex // guards what follows, but for what says otherwise
-	writing   bool       // somebody writes, and will see to all that is appended meanwhile
-	armed     bool       // a write deadline is set
-	sealed    bool       // frames whose head begins with seal are refused
-	seal      byte
-	users     int8   // who use the descriptor without asking conn
-	reset     bool   // the last of them resets the connection
-	reading   bool   // somebody reads, or will as soon as there is something
-	renewing  bool   // the read deadline is the sweeper's
-	out       []byte // whole frames waiting for a write; nil when none
-	outFrames int    // frames in out
-	pending   int    // bytes appended that the system has not taken yet
-	batch     int    // size of the last batch written: how big out begins
-	reason    error  // why the session ends; nil while it lives
-
-	handed   int32         // HandOffs that a reader of the server has not left for yet
-	dozing   bool          // nobody waits for bytes but the dozer
-	stays    bool          // the dozer cannot watch it
-	woken    time.Duration // when it last was woken from that, by the server's clock
-	drained  chan struct{} // closed when writing ends, for the one who waits; nil: nobody
-	deadline time.Time     // of SetReadDeadline; once closing, when Linger is over
-
 	// Set before anyone else knows the session.
 	conn   net.Conn
-	server *server // whose Acceptor made the session; nil: none
-	dozer  *dozer  // of the server; nil: none
-
-	handler Handler // set under mu, once, by the goroutine that reads
+	cfg    *Config
+	sock   socket     // the way around conn to its descriptor, where there is one
+	web    *webSocket // nil: not a WebSocket
+	server *server    // whose Acceptor made the session; nil: none
+	dozer  *dozer     // of the server; nil: none
 
 	// Owned by the goroutine that reads.
 	in      []byte // read and not handed over yet; nil while there is nothing
@@ -88,6 +53,12 @@ type Session struct {
 	once    bool   // woken from a doze, to read what is there and doze again
 	looped  bool   // read by a loop just now
 	left    error  // what its reading has left: for settleLooped
+
+	// Owned by whoever set writing.
+	flight []byte // being written, from the beginning of its buffer
+	sent   int    // bytes of flight the system has taken
+	took   int    // how many of them in the last write
+	frames int    // frames in flight
 
 	// Under the server's lock.
 	place int  // in its sessions
@@ -101,6 +72,29 @@ type Session struct {
 	reads   atomic.Uint32           // reads that brought bytes; written by the reader
 	stopped atomic.Bool             // reason is set; saves the reader the lock
 	ran     atomic.Pointer[runners] // by which HandOff has continued Run; nil: not yet
+
+	handler Handler // set under mu, once, by the goroutine that reads
+
+	mu        sync.Mutex
+	out       []byte        // whole frames waiting for a write; nil when none
+	outFrames int           // frames in out
+	pending   int           // bytes appended that the system has not taken yet
+	batch     int           // size of the last batch written: how big out begins
+	writing   bool          // somebody writes, and will see to all that is appended meanwhile
+	armed     bool          // a write deadline is set
+	reading   bool          // somebody reads, or will as soon as there is something
+	renewing  bool          // the read deadline is the sweeper's
+	handed    int32         // HandOffs that a reader of the server has not left for yet
+	dozing    bool          // nobody waits for bytes but the dozer
+	stays     bool          // the dozer cannot watch it
+	woken     time.Duration // when it last was woken from that, by the server's clock
+	drained   chan struct{} // closed when writing ends, for the one who waits; nil: nobody
+	sealed    bool          // frames whose head begins with seal are refused
+	seal      byte
+	users     int8      // who use the descriptor without asking conn
+	reset     bool      // the last of them resets the connection
+	deadline  time.Time // of SetReadDeadline; once closing, when Linger is over
+	reason    error     // why the session ends; nil while it lives
 }
 
 // NewSession makes a session of an established connection, which it owns from
