@@ -62,8 +62,7 @@ func (k *socket) read(s *Session) (n int, err error) {
 // with tryWrite.
 func (k *socket) tryRead(s *Session) (n int, err error) {
 	for {
-		n, err := syscall.Read(int(k.fd), s.room())
-		switch errno, _ := err.(syscall.Errno); errno {
+		switch n, errno := sysRead(int(k.fd), s.room()); errno {
 		case 0:
 			if n == 0 {
 				return 0, io.EOF
@@ -83,8 +82,8 @@ func (s *Session) readable(fd uintptr) bool {
 	k := &s.sock
 	s.attend(fd)
 	for {
-		n, err := syscall.Read(int(fd), s.room())
-		switch err {
+		n, errno := sysRead(int(fd), s.room())
+		switch errno {
 		case syscall.EINTR:
 			continue
 		case syscall.EAGAIN:
@@ -95,8 +94,7 @@ func (s *Session) readable(fd uintptr) bool {
 			}
 			return false
 		}
-		k.readErrno, _ = err.(syscall.Errno)
-		k.got = n
+		k.readErrno, k.got = errno, n
 		return true
 	}
 }
@@ -124,8 +122,7 @@ func (k *socket) waitWrite(s *Session) error {
 func (s *Session) writable(fd uintptr) bool {
 	s.sock.writeErrno = 0
 	for {
-		n, err := syscall.Write(int(fd), s.flight[s.sent:])
-		switch errno, _ := err.(syscall.Errno); errno {
+		switch n, errno := sysWrite(int(fd), s.flight[s.sent:]); errno {
 		case 0:
 			s.took = n
 		case syscall.EINTR:
