@@ -107,20 +107,20 @@ func (s *Session) appendClose(reason error) {
 // release gives writing back: nothing is left to write. The lock is held, and
 // let go of.
 func (s *Session) release() {
-	if s.reason != nil {
+	if s.stopped.Load() {
 		reading := s.reading && (!s.cfg.Brief || s.web != nil)
 		s.mu.Unlock()
 		s.shut(reading)
 		s.mu.Lock()
+		if s.drained != nil {
+			close(s.drained)
+			s.drained = nil
+		}
 	} else if s.armed {
 		s.armed = false
 		s.conn.SetWriteDeadline(time.Time{})
 	}
 	s.writing = false
-	if s.drained != nil {
-		close(s.drained)
-		s.drained = nil
-	}
 	s.mu.Unlock()
 }
 

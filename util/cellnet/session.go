@@ -36,13 +36,22 @@ type Parting interface {
 // Session is one connection that carries frames. Its methods may be called by
 // any goroutine at any time, but for Run, which is called once.
 type Session struct {
-	// Set before anyone else knows the session.
+	// What a write needs stands first, in one cache line. A message for many finds
+	// most of its sessions out of the processor's cache.
+	mu      sync.Mutex
+	cfg     *Config     // set before anyone else knows the session, as are web, sock, conn, server and dozer
+	web     *webSocket  // nil: not a WebSocket
+	out     []byte      // under mu: whole frames waiting for a write; nil when none
+	stopped atomic.Bool // reason is set; saves looking there, and the reader the lock
+	writing bool        // under mu: somebody writes, and will see to all that is appended meanwhile
+	users   int8        // under mu: who use the descriptor without asking conn
+	sealed  bool        // under mu: frames whose head begins with seal are refused
+	armed   bool        // under mu: a write deadline is set
+	sock    socket      // the way around conn to its descriptor, where there is one
+
 	conn   net.Conn
-	cfg    *Config
-	sock   socket     // the way around conn to its descriptor, where there is one
-	web    *webSocket // nil: not a WebSocket
-	server *server    // whose Acceptor made the session; nil: none
-	dozer  *dozer     // of the server; nil: none
+	server *server // whose Acceptor made the session; nil: none
+	dozer  *dozer  // of the server; nil: none
 
 	// Owned by the goroutine that reads.
 	in      []byte // read and not handed over yet; nil while there is nothing
@@ -69,19 +78,15 @@ type Session struct {
 	silent  uint32 // sweeps since then
 	retired bool   // the reader was made to stop waiting
 
-	reads   atomic.Uint32           // reads that brought bytes; written by the reader
-	stopped atomic.Bool             // reason is set; saves the reader the lock
-	ran     atomic.Pointer[runners] // by which HandOff has continued Run; nil: not yet
+	reads atomic.Uint32           // reads that brought bytes; written by the reader
+	ran   atomic.Pointer[runners] // by which HandOff has continued Run; nil: not yet
 
 	handler Handler // set under mu, once, by the goroutine that reads
 
-	mu        sync.Mutex
-	out       []byte        // whole frames waiting for a write; nil when none
+	// Under mu.
 	outFrames int           // frames in out
 	pending   int           // bytes appended that the system has not taken yet
 	batch     int           // size of the last batch written: how big out begins
-	writing   bool          // somebody writes, and will see to all that is appended meanwhile
-	armed     bool          // a write deadline is set
 	reading   bool          // somebody reads, or will as soon as there is something
 	renewing  bool          // the read deadline is the sweeper's
 	handed    int32         // HandOffs that a reader of the server has not left for yet
@@ -89,10 +94,8 @@ type Session struct {
 	stays     bool          // the dozer cannot watch it
 	woken     time.Duration // when it last was woken from that, by the server's clock
 	drained   chan struct{} // closed when writing ends, for the one who waits; nil: nobody
-	sealed    bool          // frames whose head begins with seal are refused
 	seal      byte
-	users     int8      // who use the descriptor without asking conn
-	reset     bool      // the last of them resets the connection
+	reset     bool      // the last of users resets the connection
 	deadline  time.Time // of SetReadDeadline; once closing, when Linger is over
 	reason    error     // why the session ends; nil while it lives
 }

@@ -13,15 +13,16 @@ import (
 // taken only when there are bytes for it, and a write never waits. The zero
 // socket is not usable: the connection has no descriptor to get at.
 type socket struct {
+	fd      int32 // of conn; for those who are counted as Session.users
+	is      bool  // usable
+	watched bool  // by the dozer; under the session's lock
+
 	raw        syscall.RawConn
 	onReadable func(fd uintptr) bool // made once, because it costs an allocation
 
 	got        int           // by the last read; owned by the reader
 	readErrno  syscall.Errno // of the last read; owned by the reader
 	writeErrno syscall.Errno // of the last write; owned as Session.flight is
-
-	fd      int32 // of conn; for those who are counted as Session.users
-	watched bool  // by the dozer; under the session's lock
 }
 
 func (k *socket) open(s *Session) {
@@ -36,10 +37,10 @@ func (k *socket) open(s *Session) {
 	if raw.Control(func(fd uintptr) { k.fd = int32(fd) }) != nil {
 		return // closed already
 	}
-	k.raw, k.onReadable = raw, s.readable
+	k.is, k.raw, k.onReadable = true, raw, s.readable
 }
 
-func (k *socket) usable() bool { return k.raw != nil }
+func (k *socket) usable() bool { return k.is }
 
 // read waits for bytes, takes room for them and reads. Handlers run outside of
 // it: as long as it is entered, closing the connection waits for it.
@@ -101,14 +102,13 @@ func (s *Session) readable(fd uintptr) bool {
 
 // tryWrite writes once without waiting and leaves in s.took what was taken.
 func (k *socket) tryWrite(s *Session) error {
-	s.took = 0
 	s.writable(uintptr(k.fd))
 	return s.writeError()
 }
 
 // waitWrite waits until something was taken, or the write deadline.
 func (k *socket) waitWrite(s *Session) error {
-	s.took = 0
+	s.took = 0 // if it is closed already
 	err := k.raw.Write(func(fd uintptr) bool {
 		s.writable(fd)
 		return s.took > 0 || k.writeErrno != 0
@@ -120,18 +120,22 @@ func (k *socket) waitWrite(s *Session) error {
 }
 
 func (s *Session) writable(fd uintptr) bool {
-	s.sock.writeErrno = 0
+	s.took, s.sock.writeErrno = sysTryWrite(int(fd), s.flight[s.sent:])
+	return true
+}
+
+// sysTryWrite writes what the system takes at the moment.
+func sysTryWrite(fd int, b []byte) (int, syscall.Errno) {
 	for {
-		switch n, errno := sysWrite(int(fd), s.flight[s.sent:]); errno {
+		switch n, errno := sysWrite(fd, b); errno {
 		case 0:
-			s.took = n
+			return n, 0
 		case syscall.EINTR:
-			continue
 		case syscall.EAGAIN:
+			return 0, 0
 		default:
-			s.sock.writeErrno = errno
+			return 0, errno
 		}
-		return true
 	}
 }
 

@@ -229,7 +229,7 @@ func (s *Session) take(users int8) bool {
 // exit ends a use of the descriptor, which is not closed as long as there are
 // users: it could be another connection's at once. The lock is held.
 func (s *Session) exit() {
-	if s.users--; s.users == 0 && s.reset {
+	if s.users--; s.users == 0 && s.stopped.Load() && s.reset {
 		s.reset = false
 		reset(s.conn)
 	}

@@ -18,99 +18,106 @@ type backend struct {
 	link  *link.Link
 	dirty []*client // have messages that nobody else will flush
 	count int64     // messages of this batch
-	last  bool      // a message for many, behind which nothing has arrived
+
+	frame   cellnet.Prepared   // a message for many, behind which nothing has arrived
+	hearers []*cellnet.Session // whom it is for
 }
 
 // Frame fans a message out to its clients. What one client cannot take is its
 // own loss: its session is cut.
 //
 // A batch's messages are written when it is over, those for one client together.
-// But its last message for many is written as it is spread: nothing can join it,
-// and a second round through so many clients would find them all out of the
-// processor's cache again.
-func (b *backend) Frame(f link.Frame) error {
-	if f.Kind != link.ToClient {
-		b.last = !b.link.More()
-		return b.spread(f)
+// But its last message for many is written as it is spread: nothing can join it.
+func (b *backend) Frame(f link.Frame) (err error) {
+	switch {
+	case f.Kind == link.ToClient:
+		if c := b.g.slots.get(f.Client); c != nil {
+			b.append(c, f.ID, f.Body)
+		} else {
+			b.g.stray.Add(1)
+		}
+	case b.link.More():
+		_, err = b.each(f, b.append)
+	default:
+		err = b.spread(f)
 	}
-	b.last = false
-	if c := b.g.slots.get(f.Client); c != nil {
-		b.append(c, f.ID, f.Body)
-	} else {
-		b.g.stray.Add(1)
-	}
-	return nil
+	return err
 }
 
-// spread appends a message for many.
+// spread writes a message for many.
 func (b *backend) spread(f link.Frame) error {
+	body, err := b.each(f, func(c *client, id uint16, body []byte) {
+		b.log(c, id, body)
+		b.hearers = append(b.hearers, c.session)
+	})
+	b.count += int64(len(b.hearers))
+	b.frame.Set(f.ID, body)
+	if b.frame.Send(b.hearers) == cellnet.ErrFrameTooLarge {
+		b.tooLarge("", f.ID, body)
+	}
+	clear(b.hearers)
+	b.hearers = b.hearers[:0]
+	return err
+}
+
+// each calls do for every client that a message for many is for, and returns the
+// message's body.
+func (b *backend) each(f link.Frame, do func(c *client, id uint16, body []byte)) (body []byte, err error) {
+	body, ok := f.Body, true
+	filtered := func(c *client) {
+		if c.user.Load() != nil && (f.Client == 0 || link.Filter(f.Client).Passes(c.features.Load())) {
+			do(c, f.ID, body)
+		}
+	}
 	switch f.Kind {
 	case link.ToMany:
-		list, body, ok := link.CutList(f.Body)
-		if !ok {
-			return fmt.Errorf("agent: %s sent a list longer than its frame", b.link.ID)
+		var list link.List
+		if list, body, ok = link.CutList(f.Body); !ok {
+			return nil, fmt.Errorf("agent: %s sent a list longer than its frame", b.link.ID)
 		}
 		for i := range list.Len() {
 			if c := b.g.slots.get(list.At(i)); c != nil {
-				b.append(c, f.ID, body)
+				do(c, f.ID, body)
 			}
 		}
 	case link.ToGroup:
-		group, body, ok := link.CutGroup(f.Body)
-		if !ok {
-			return fmt.Errorf("agent: %s sent a group name longer than its frame", b.link.ID)
+		var group []byte
+		if group, body, ok = link.CutGroup(f.Body); !ok {
+			return nil, fmt.Errorf("agent: %s sent a group name longer than its frame", b.link.ID)
 		}
-		if f.Client != 0 {
-			b.g.groups.each(group, b.filtered(f, body))
-			break
-		}
-		b.g.groups.each(group, func(c *client) { b.append(c, f.ID, body) })
+		b.g.groups.each(group, filtered)
 	case link.ToAll:
-		if f.Client != 0 {
-			if !b.g.kinds.none(link.Filter(f.Client)) {
-				b.g.slots.each(b.filtered(f, f.Body))
-			}
-			break
-		}
-		b.g.slots.each(func(c *client) {
-			if c.user.Load() != nil {
-				b.append(c, f.ID, f.Body)
-			}
-		})
-	}
-	return nil
-}
-
-// filtered appends a message for those that its filter passes.
-func (b *backend) filtered(f link.Frame, body []byte) func(*client) {
-	return func(c *client) {
-		if c.user.Load() != nil && link.Filter(f.Client).Passes(c.features.Load()) {
-			b.append(c, f.ID, body)
+		if f.Client == 0 || !b.g.kinds.none(link.Filter(f.Client)) {
+			b.g.slots.each(filtered)
 		}
 	}
+	return body, nil
 }
 
+// append appends a message for one client.
 func (b *backend) append(c *client, id uint16, body []byte) {
 	b.count++
+	b.log(c, id, body)
+	switch first, err := c.session.AppendMessage(id, body); {
+	case first:
+		b.dirty = append(b.dirty, c)
+	case err == cellnet.ErrFrameTooLarge: // other errors have closed the session, which tells why
+		b.tooLarge(c.uid(), id, body)
+	}
+}
+
+func (b *backend) log(c *client, id uint16, body []byte) {
 	if b.g.msgs.Enabled(id) {
 		b.g.msgs.Log("to client", id, len(body), "uid", c.uid(), "client", c.id, "from", b.link.ID)
 	}
-	head := [2]byte{byte(id), byte(id >> 8)}
-	var err error
-	if b.last {
-		err = c.session.Send(head[:], body)
-	} else {
-		var first bool
-		if first, err = c.session.Append(head[:], body); first {
-			b.dirty = append(b.dirty, c)
-		}
-	}
-	if err == cellnet.ErrFrameTooLarge { // other errors have closed the session, which tells why
-		b.g.tooLarge.Add(1)
-		if unsaid, ok := b.g.backendLog.Say(); ok {
-			b.g.log.Error("message from a backend is larger than clients take", "backend", b.link.ID, "uid", c.uid(),
-				"message", pb.MessageName(id), "id", id, "bytes", len(body), "limit", route.MaxBody, "unsaid", unsaid)
-		}
+}
+
+// tooLarge tells of a message for a client, or, without uid, for many.
+func (b *backend) tooLarge(uid string, id uint16, body []byte) {
+	b.g.tooLarge.Add(1)
+	if unsaid, ok := b.g.backendLog.Say(); ok {
+		b.g.log.Error("message from a backend is larger than clients take", "backend", b.link.ID, "uid", uid,
+			"message", pb.MessageName(id), "id", id, "bytes", len(body), "limit", route.MaxBody, "unsaid", unsaid)
 	}
 }
 

@@ -20,6 +20,14 @@ type client struct {
 	session *cellnet.Session
 	id      uint64
 
+	// Shared. It stands here because a message for all looks at it: one cache line
+	// a client, with the above.
+	user      atomic.Pointer[user]      // nil before a backend has said who it is; stored under mu
+	features  atomic.Uint32             // those of user, beside it for who looks at all clients; stored before it
+	announced atomic.Uint32             // features, as VerifyREQ has them
+	bindings  atomic.Pointer[[]binding] // replaced under mu, never changed
+	mu        sync.Mutex                // before that of groups, links and sessions
+
 	// Owned by the goroutine that reads the session.
 	dirty      []*link.Link // have messages of this client that nobody else will flush
 	ponged     bool         // the session has an answer that nobody else will flush
@@ -28,14 +36,8 @@ type client struct {
 	violations int          // refusals since
 	since      time.Time
 
-	// Shared.
-	announced atomic.Uint32             // features, as VerifyREQ has them
-	features  atomic.Uint32             // those of user, beside it for who looks at all clients; stored before it
-	user      atomic.Pointer[user]      // nil before a backend has said who it is; stored under mu
-	bindings  atomic.Pointer[[]binding] // replaced under mu, never changed
-	mu        sync.Mutex                // before that of groups, links and sessions
-	closed    bool                      // under mu: bindings and groups are final
-	groups    map[string]struct{}       // under mu: where it is a member
+	closed bool                // under mu: bindings and groups are final
+	groups map[string]struct{} // under mu: where it is a member
 }
 
 // user is who a client is.

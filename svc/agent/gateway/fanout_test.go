@@ -24,7 +24,7 @@ func fanOut(n int) *backend {
 		c.user.Store(&user{features: 3})
 		g.groups.join("room", c)
 	}
-	return &backend{g: g, last: true}
+	return &backend{g: g}
 }
 
 // BenchmarkFanOut is what it costs to find the clients that a message for many
