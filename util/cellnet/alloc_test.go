@@ -91,3 +91,27 @@ func TestInlineEchoAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations for a round trip", allocs)
 	}
 }
+
+// Nor does a message for many.
+func TestPreparedAllocatesNothing(t *testing.T) {
+	var all []*Session
+	var peers []net.Conn
+	for range 2 * fetchAtOnce {
+		ours, peer := tcpPair(t)
+		all, peers = append(all, NewSession(ours, new(Config))), append(peers, peer)
+	}
+	var p Prepared
+	body, in := make([]byte, 64), make([]byte, 4+64)
+	allocs := testing.AllocsPerRun(100, func() {
+		p.Set(1, body)
+		p.Send(all)
+		for _, c := range peers {
+			if _, err := io.ReadFull(c, in); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations for a message to %d", allocs, len(all))
+	}
+}

@@ -33,8 +33,8 @@ func (p *Prepared) framed(s *Session) []byte {
 	return p.web
 }
 
-// Send is Session.Send of p for each of sessions. What one cannot take is its own
-// loss, and closes it: there is no error but ErrFrameTooLarge, for all.
+// Send is Session.Send of p to each of sessions. What one of them does not take is
+// its own loss and no error of Send, which has but one: ErrFrameTooLarge, for all.
 func (p *Prepared) Send(sessions []*Session) error {
 	if len(p.frame()) > maxClientFrame {
 		return ErrFrameTooLarge
@@ -57,6 +57,8 @@ func (p *Prepared) Send(sessions []*Session) error {
 // instead of one after the other, between system calls.
 const fetchAtOnce = 16
 
+// sendPrepared sends p to one session. What the system does not take goes on as
+// what Send has appended would.
 func (s *Session) sendPrepared(p *Prepared) {
 	b := p.framed(s)
 	if b == nil {
@@ -72,7 +74,7 @@ func (s *Session) sendPrepared(p *Prepared) {
 	s.writing = true
 	s.users++
 	s.mu.Unlock()
-	n, errno := sysTryWrite(int(s.sock.fd), b)
+	n, err := s.sock.tryWrite(s, b)
 	if n > 0 {
 		s.cfg.Counters.wrote(n)
 	}
@@ -82,9 +84,9 @@ func (s *Session) sendPrepared(p *Prepared) {
 	s.mu.Lock()
 	s.exit()
 	switch {
-	case errno != 0:
+	case err != nil:
 		s.mu.Unlock()
-		s.writeFailed(s.opError("write", errno))
+		s.writeFailed(err)
 	case n < len(b):
 		s.flight, s.sent, s.frames = append(getBuffer(len(b)), b...), n, 1
 		s.pending += len(b) - n

@@ -20,9 +20,8 @@ type socket struct {
 	raw        syscall.RawConn
 	onReadable func(fd uintptr) bool // made once, because it costs an allocation
 
-	got        int           // by the last read; owned by the reader
-	readErrno  syscall.Errno // of the last read; owned by the reader
-	writeErrno syscall.Errno // of the last write; owned as Session.flight is
+	got       int           // by the last read; owned by the reader
+	readErrno syscall.Errno // of the last read; owned by the reader
 }
 
 func (k *socket) open(s *Session) {
@@ -100,32 +99,31 @@ func (s *Session) readable(fd uintptr) bool {
 	}
 }
 
-// tryWrite writes once without waiting and leaves in s.took what was taken.
-func (k *socket) tryWrite(s *Session) error {
-	s.writable(uintptr(k.fd))
-	return s.writeError()
-}
-
-// waitWrite waits until something was taken, or the write deadline.
-func (k *socket) waitWrite(s *Session) error {
-	s.took = 0 // if it is closed already
-	err := k.raw.Write(func(fd uintptr) bool {
-		s.writable(fd)
-		return s.took > 0 || k.writeErrno != 0
-	})
-	if err != nil {
-		return err
+// tryWrite writes b once without waiting and returns how much was taken. The caller
+// is one of Session.users.
+func (k *socket) tryWrite(s *Session, b []byte) (int, error) {
+	n, errno := tryWrite(int(k.fd), b)
+	if errno != 0 {
+		return 0, s.opError("write", errno)
 	}
-	return s.writeError()
+	return n, nil
 }
 
-func (s *Session) writable(fd uintptr) bool {
-	s.took, s.sock.writeErrno = sysTryWrite(int(fd), s.flight[s.sent:])
-	return true
+// waitWrite waits until some of s.flight was taken, or the write deadline.
+func (k *socket) waitWrite(s *Session) error {
+	var errno syscall.Errno
+	s.took = 0
+	err := k.raw.Write(func(fd uintptr) bool {
+		s.took, errno = tryWrite(int(fd), s.flight[s.sent:])
+		return s.took > 0 || errno != 0
+	})
+	if err == nil && errno != 0 {
+		err = s.opError("write", errno)
+	}
+	return err
 }
 
-// sysTryWrite writes what the system takes at the moment.
-func sysTryWrite(fd int, b []byte) (int, syscall.Errno) {
+func tryWrite(fd int, b []byte) (int, syscall.Errno) {
 	for {
 		switch n, errno := sysWrite(fd, b); errno {
 		case 0:
@@ -139,11 +137,10 @@ func sysTryWrite(fd int, b []byte) (int, syscall.Errno) {
 	}
 }
 
-func (s *Session) writeError() error {
-	if s.sock.writeErrno == 0 {
-		return nil
-	}
-	return s.opError("write", s.sock.writeErrno)
+// outcome is what a system call has returned.
+func outcome(n int, err error) (int, syscall.Errno) {
+	errno, _ := err.(syscall.Errno)
+	return n, errno
 }
 
 func (s *Session) opError(op string, err error) error {

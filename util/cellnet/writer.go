@@ -162,7 +162,8 @@ func (s *Session) write() {
 		if !s.take(1) {
 			return
 		}
-		if err := s.sock.tryWrite(s); err != nil {
+		var err error
+		if s.took, err = s.sock.tryWrite(s, s.flight[s.sent:]); err != nil {
 			s.mu.Lock()
 			s.exit()
 			s.mu.Unlock()
