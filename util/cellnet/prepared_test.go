@@ -31,7 +31,9 @@ func listeners(t *testing.T) (all []listener) {
 		s.SendMessage(1, nil) // who has said something has been accepted
 		theirs = wait(t, "session", opened)
 		within(t, "word", func() bool { return theirs.heard.count() == 1 })
+		theirs.heard.mu.Lock()
 		theirs.heard.frames = nil
+		theirs.heard.mu.Unlock()
 		return listener{s, r}, theirs
 	}
 	for range fetchAtOnce/2 + 1 {
