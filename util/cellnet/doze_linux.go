@@ -20,7 +20,7 @@ type dozer struct {
 
 	mu     sync.Mutex
 	file   *os.File           // the epoll instance; nil before it is needed
-	asleep map[int32]*Session // by descriptor
+	asleep []*Session // by descriptor, which are small; nil: none
 	closed bool
 
 	loop loop // owned by watch
@@ -48,6 +48,9 @@ func (d *dozer) add(s *Session, start func(func())) bool {
 		return false // a goroutine will do
 	}
 	s.sock.watched = true
+	if n := int(s.sock.fd) + 1 - len(d.asleep); n > 0 {
+		d.asleep = append(d.asleep, make([]*Session, n)...)
+	}
 	d.asleep[s.sock.fd] = s
 	return true
 }
@@ -85,8 +88,8 @@ func (d *dozer) control(s *Session) error {
 // event that is under way does no harm: it wakes nobody, or somebody in vain.
 func (d *dozer) remove(s *Session) {
 	d.mu.Lock()
-	if d.asleep[s.sock.fd] == s {
-		delete(d.asleep, s.sock.fd)
+	if i := int(s.sock.fd); i < len(d.asleep) && d.asleep[i] == s {
+		d.asleep[i] = nil
 	}
 	d.mu.Unlock()
 }
@@ -102,7 +105,6 @@ func (d *dozer) open(start func(func())) bool {
 	}
 	syscall.SetNonblock(fd, true) // makes os.File wait for it by the runtime's poller
 	d.file = os.NewFile(uintptr(fd), "epoll")
-	d.asleep = make(map[int32]*Session)
 	start(d.watch)
 	return true
 }

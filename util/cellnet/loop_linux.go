@@ -28,6 +28,7 @@ func (l *loop) read(found []*Session, events []syscall.EpollEvent) {
 	if l.buf == nil {
 		l.buf = make([]byte, 0, clientRead)
 	}
+	fetch(found)
 	for i, s := range found {
 		if s != nil && s.claim() {
 			s.left = s.readLooped(l.buf, events[i].Events&hangUp != 0)

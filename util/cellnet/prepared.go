@@ -42,9 +42,7 @@ func (p *Prepared) Send(sessions []*Session) error {
 	for len(sessions) > 0 {
 		few := sessions[:min(len(sessions), fetchAtOnce)]
 		sessions = sessions[len(few):]
-		for _, s := range few {
-			s.stopped.Load()
-		}
+		fetch(few)
 		for _, s := range few {
 			s.sendPrepared(p)
 		}
@@ -52,10 +50,19 @@ func (p *Prepared) Send(sessions []*Session) error {
 	return nil
 }
 
-// fetchAtOnce is how many sessions Send looks at before it writes to them. The
-// processor fetches those that are not in its cache all at the same time then,
-// instead of one after the other, between system calls.
+// fetchAtOnce is how many sessions Send fetches before it writes to them.
 const fetchAtOnce = 16
+
+// fetch looks at sessions that are worked on next, nil for none. The processor
+// fetches those that are not in its cache all at the same time then, instead of one
+// after the other, between system calls.
+func fetch(sessions []*Session) {
+	for _, s := range sessions {
+		if s != nil {
+			s.stopped.Load()
+		}
+	}
+}
 
 // sendPrepared sends p to one session. What the system does not take goes on as
 // what Send has appended would.

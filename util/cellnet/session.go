@@ -154,6 +154,9 @@ func (s *Session) Reason() error {
 	return s.reason
 }
 
+// Ending reports whether there is a Reason.
+func (s *Session) Ending() bool { return s.stopped.Load() }
+
 // Pending is how many bytes were appended that the system has not taken yet.
 func (s *Session) Pending() int {
 	s.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ type Beats struct {
 	Every time.Duration // between two of one client; 0 means 5 s, as clients do
 
 	mu    sync.Mutex
+	frame cellnet.Prepared
 	slots [][]*cellnet.Session // made by the first who needs them
 	added int
 }
@@ -77,12 +79,7 @@ func (b *Beats) beat(slot int) {
 	if b.slots == nil {
 		return
 	}
-	alive := b.slots[slot][:0]
-	for _, s := range b.slots[slot] {
-		if s.SendMessage(pb.PingACKID, nil) == nil {
-			alive = append(alive, s)
-		}
-	}
-	clear(b.slots[slot][len(alive):])
-	b.slots[slot] = alive
+	b.slots[slot] = slices.DeleteFunc(b.slots[slot], (*cellnet.Session).Ending)
+	b.frame.Set(pb.PingACKID, nil)
+	b.frame.Send(b.slots[slot]) // a heartbeat is not too large
 }
