@@ -30,7 +30,8 @@
 // wire. acceptor.go is the API of the accepting side; server.go, sniff.go and
 // handshake.go bring its sessions into being; sweep.go and doze_linux.go look
 // after the quiet ones, loop_linux.go reads those of handlers that never block.
-// dial.go is the connecting side, memory.go does without a network. sock_unix.go
-// and sock_other.go hold what differs between systems; attend_unix.go shortens
-// the dialogue of two peers.
+// prepared.go is one frame for many sessions. dial.go is the connecting side,
+// memory.go does without a network. sock_unix.go, sock_other.go and the brief_*.go
+// hold what differs between systems; attend_unix.go shortens the dialogue of two
+// peers.
 package cellnet
