@@ -19,7 +19,7 @@ type dozer struct {
 	loops bool
 
 	mu     sync.Mutex
-	file   *os.File           // the epoll instance; nil before it is needed
+	file   *os.File   // the epoll instance; nil before it is needed
 	asleep []*Session // by descriptor, which are small; nil: none
 	closed bool
 
