@@ -26,7 +26,7 @@ func build(ctx context.Context, root, bin string, programs []string, say *teller
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = root
 	ownGroup(cmd) // else go may die of a Ctrl-C before we know of it, and look like a build that failed
-	cmd.Cancel = func() error { return askToStop(cmd.Process) }
+	cmd.Cancel = func() error { return interrupt(cmd.Process) }
 	cmd.WaitDelay = 5 * time.Second
 	out, in := io.Pipe()
 	cmd.Stderr = in

@@ -14,3 +14,6 @@ func ownGroup(cmd *exec.Cmd) {
 
 // askToStop fails: there are no signals. Closing the lifeline does it.
 func askToStop(*os.Process) error { return errors.ErrUnsupported }
+
+// interrupt ends a process: one with a group of its own gets no Ctrl-C.
+func interrupt(p *os.Process) error { return p.Kill() }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"testing"
+	"unsafe"
 )
 
 // Under the race detector sync.Pool drops what it is given, now and then.
@@ -89,6 +90,14 @@ func TestInlineEchoAllocatesNothing(t *testing.T) {
 	})
 	if allocs != 0 {
 		t.Errorf("%v allocations for a round trip", allocs)
+	}
+}
+
+// What a message for many needs of a session stands together.
+func TestWriteNeedsLittle(t *testing.T) {
+	var s Session
+	if n := unsafe.Offsetof(s.sock) + unsafe.Sizeof(int64(0)); n > 64 {
+		t.Errorf("it takes %d bytes", n)
 	}
 }
 

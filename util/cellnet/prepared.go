@@ -94,15 +94,13 @@ func (s *Session) sendPrepared(p *Prepared) {
 	case err != nil:
 		s.mu.Unlock()
 		s.writeFailed(err)
+	case n == len(b) && len(s.out) == 0:
+		s.release()
 	case n < len(b):
 		s.flight, s.sent, s.frames = append(getBuffer(len(b)), b...), n, 1
 		s.pending += len(b) - n
-		s.cfg.Counters.blocked()
-		s.mu.Unlock()
-		go s.drain()
-	case len(s.out) > 0:
-		s.write()
+		fallthrough
 	default:
-		s.release()
+		s.write()
 	}
 }

@@ -36,8 +36,8 @@ type Parting interface {
 // Session is one connection that carries frames. Its methods may be called by
 // any goroutine at any time, but for Run, which is called once.
 type Session struct {
-	// What a write needs stands first, in one cache line. A message for many finds
-	// most of its sessions out of the processor's cache.
+	// What a write needs stands first, within 64 bytes: a message for many finds most
+	// of its sessions out of the processor's cache.
 	mu      sync.Mutex
 	cfg     *Config     // set before anyone else knows the session, as are web, sock, conn, server and dozer
 	web     *webSocket  // nil: not a WebSocket

@@ -228,7 +228,8 @@ func (s *Session) take(users int8) bool {
 }
 
 // exit ends a use of the descriptor, which is not closed as long as there are
-// users: it could be another connection's at once. The lock is held.
+// users: it could be another connection's at once. The lock is held. (Without a
+// reason there is no reset, and no need to fetch where it stands.)
 func (s *Session) exit() {
 	if s.users--; s.users == 0 && s.stopped.Load() && s.reset {
 		s.reset = false

@@ -20,8 +20,8 @@ type client struct {
 	session *cellnet.Session
 	id      uint64
 
-	// Shared. It stands here because a message for all looks at it: one cache line
-	// a client, with the above.
+	// Shared. It stands here because a message for all looks at it and the above of
+	// every client.
 	user      atomic.Pointer[user]      // nil before a backend has said who it is; stored under mu
 	features  atomic.Uint32             // those of user, beside it for who looks at all clients; stored before it
 	announced atomic.Uint32             // features, as VerifyREQ has them
